@@ -1,0 +1,76 @@
+"""The iterable that an application returned, as the host pulls it (PEP 3333, "Specification Details")."""
+
+from componentize_py_types import Err
+from wit_world.exports.application import Body as _Body
+
+from . import chunk, exc_info
+
+
+class Body(_Body):
+    """Only ``__iter__``, ``__next__``, ``__len__`` and ``close`` of the iterable are used (S69)."""
+
+    def __init__(self, iterable, exchange):
+        self._iterable = iterable
+        self._iterator = None
+        self._pieces = iter(())
+        self._exchange = exchange
+
+    def count(self):
+        """``len()`` of the iterable, where that helps the host: with 1, it makes the first chunk's length the Content-Length. So that
+        chunk is fetched now, to see whether it crosses in one piece."""
+        try:
+            count = len(self._iterable)
+        except TypeError:
+            return None
+        if count != 1:
+            return None
+        first = self._fetch()
+        if first is None:
+            return None
+        self._pieces = chunk.pieces(first)
+        whole = type(self._pieces) is tuple
+        self._pieces = iter(self._pieces)
+        return 1 if whole else None
+
+    def next(self):
+        try:
+            for piece in self._pieces:
+                chunk.pass_on(piece)
+                return b""
+            data = self._fetch()
+            if data is None:
+                return None
+            if len(data) > chunk.LARGEST:
+                self._pieces = iter(chunk.pieces(data))
+                data = next(self._pieces)
+            chunk.pass_on(data)
+            return b""
+        except BaseException as error:
+            failed = exc_info.of(error)
+        raise Err(failed)
+
+    def _fetch(self):
+        """The next item, or None at the end."""
+        if self._iterator is None:
+            self._iterator = iter(self._iterable)
+        try:
+            data = next(self._iterator)
+        except StopIteration:
+            return None
+        if type(data) is not bytes:
+            raise TypeError(f"the application yielded {type(data).__name__}, not bytes")
+        return data
+
+    def close(self):
+        try:
+            try:
+                close = getattr(self._iterable, "close", None)
+                if close is not None:
+                    close()
+                return
+            finally:
+                self._exchange.release()
+                self._iterable = self._iterator = self._pieces = self._exchange = None
+        except BaseException as error:
+            failed = exc_info.of(error)
+        raise Err(failed)

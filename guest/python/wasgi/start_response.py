@@ -1,0 +1,77 @@
+"""start_response and write() (PEP 3333, "The start_response() Callable")."""
+
+from componentize_py_types import Err
+from wit_world.imports import server
+
+from . import chunk, exc_info as _exc_info
+
+
+class WriteError(OSError):
+    """A chunk could not be sent."""
+
+
+def _check(status, headers):
+    """What only Python can see (S3, S48); everything else is checked by the host."""
+    if type(status) is not str:
+        raise TypeError(f"the status must be str, not {type(status).__name__}")
+    if type(headers) is not list:
+        raise TypeError(f"the headers must be a list, not {type(headers).__name__}")
+    for header in headers:
+        if type(header) is not tuple or len(header) != 2:
+            raise TypeError(f"a header must be a tuple of a name and a value, not {header!r}")
+        name, value = header
+        if type(name) is not str or type(value) is not str:
+            raise TypeError(f"a header's name and value must be str: {header!r}")
+
+
+def start_response(status, headers, exc_info=None):
+    """Gives the head to the host, which checks and stores it. Returns write()."""
+    failed = None
+    try:
+        _check(status, headers)
+        info = None if exc_info is None else _exc_info.of(exc_info[1])
+        try:
+            writer = server.start_response(status, headers, info)
+        except Err as err:
+            failed = err.value
+        if failed is None:
+            return _Write(writer)
+        if isinstance(failed, server.StartError_AlreadySent) and exc_info is not None:
+            raise exc_info[1].with_traceback(exc_info[2])
+        raise _refused(failed)
+    finally:
+        # S46: a traceback holds its frames, and they hold this one.
+        exc_info = failed = None
+
+
+def _refused(failed):
+    if isinstance(failed, server.StartError_InvalidStatus):
+        return ValueError(failed.value)
+    if isinstance(failed, server.StartError_InvalidHeader):
+        return ValueError(failed.value)
+    if isinstance(failed, server.StartError_AlreadySent):
+        return AssertionError("start_response was called after the headers had been sent, without exc_info")
+    return AssertionError("start_response was called a second time without exc_info")
+
+
+class _Write:
+    """The write() callable; as if the iterable had yielded its data (S57)."""
+
+    __slots__ = ("_writer",)
+
+    def __init__(self, writer):
+        self._writer = writer
+
+    def __call__(self, data):
+        if type(data) is not bytes:
+            raise TypeError(f"write() takes bytes, not {type(data).__name__}")
+        error = None
+        for piece in chunk.pieces(data):
+            chunk.pass_on(piece)
+            try:
+                self._writer.write(b"")
+            except Err as err:
+                error = err.value
+                break
+        if error is not None:
+            raise WriteError(f"write() failed: {error.name.lower().replace('_', ' ')}")

@@ -1,0 +1,125 @@
+//! A built application on disk: one file that carries the component, its read-only files, and what the builder says of it.
+//!
+//! [`Artifacts`] turns such a file into what the sandbox can run: it checks it, unpacks its bundle and compiles its component, each once,
+//! into a private cache keyed by content. It runs no guest code. Nothing of a file is trusted.
+//!
+//! Next: [`crate::sandbox::App`] links the component.
+
+mod bundle;
+mod cache;
+mod sections;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+use wasmtime::component::Component;
+
+pub use self::{
+    bundle::{Bundle, BundleFault},
+    cache::{Artifacts, CacheFault},
+    sections::{BUNDLE, Custom, META, Parts, Shape, Summary, append, parts, summary},
+};
+use crate::{limits::Limits, sandbox::ReadOnlyFolder};
+
+/// What the builder says of an application; for people, and for the next build. JSON in the section `wasgi:meta`.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct Meta {
+    /// The version of this record.
+    pub format: u32,
+    /// The application's name.
+    pub name: String,
+    /// Where it was found: `app:app`.
+    pub source: String,
+    /// SHA-256 of everything that it was built from: a second build of the same does nothing.
+    pub inputs: String,
+    /// What built it: `wasgi 0.1.0, componentize-py 0.25.1`.
+    pub builder: String,
+    /// What its author should know.
+    pub warnings: Vec<String>,
+}
+
+/// A file that is no application for this host.
+#[derive(Debug, Error)]
+pub enum ArtifactFault {
+    /// It cannot be read.
+    #[error("{path} cannot be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is larger than `component_bytes`.
+    #[error("{path} has {found} bytes; the limit is {limit} (`--max-component` raises it)")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        found: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// It is something else.
+    #[error("{path} is {shape}")]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        shape: Shape,
+    },
+    /// Its bundle is not to be trusted.
+    #[error("the bundle of {path} is refused")]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: BundleFault,
+    },
+    /// The compiler refuses it.
+    #[error("{path} does not compile: {detail}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// wasmtime's own words.
+        detail: String,
+    },
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheFault),
+}
+
+/// An application that can be linked.
+pub struct Loaded {
+    /// Its component.
+    pub component: Component,
+    /// Its files.
+    pub files: Vec<ReadOnlyFolder>,
+    /// What its builder says, if it was built by `wasgi build`.
+    pub meta: Option<Meta>,
+}
+
+/// Reads a file whole, if it is not larger than the limit.
+///
+/// # Errors
+/// [`ArtifactFault::Unreadable`] and [`ArtifactFault::TooLarge`].
+pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, ArtifactFault> {
+    let unreadable = |source| ArtifactFault::Unreadable { path: path.to_owned(), source };
+    let found = fs::metadata(path).map_err(unreadable)?.len();
+    if found > limits.component_bytes {
+        return Err(ArtifactFault::TooLarge { path: path.to_owned(), found, limit: limits.component_bytes });
+    }
+    fs::read(path).map_err(unreadable)
+}
+
+/// What the builder says of the file at `path`; `None` for every file that it did not build.
+#[must_use]
+pub fn meta(path: &Path) -> Option<Meta> {
+    let bytes = fs::read(path).ok()?;
+    let parts = parts(&bytes).ok()?;
+    serde_json::from_slice(parts.meta?).ok()
+}

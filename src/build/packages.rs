@@ -1,0 +1,332 @@
+//! The packages that an application requires, installed for the guest's Python; and the guest's own standard library.
+//!
+//! Only wheels are installed: a source distribution runs its author's code on this machine. A wheel with native modules is replaced by its
+//! pure variant where there is one; else its native modules are left out, which is right for packages that carry them as an accelerator,
+//! and is told when an import fails for the lack of one.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    BuildFault,
+    progress::Progress,
+    run,
+    stage::copy_tree,
+    tools::{self, GUEST_PYTHON, Tools, last_lines, output, text, unreachable_index},
+};
+
+/// pip with the guest's markers.
+const PIP_FOR_GUEST: &str = include_str!("pip_for_guest.py");
+/// Changes whenever the content of the cache must be made anew.
+const LAYOUT: &str = "1";
+
+/// Whether source distributions may be built on this machine.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Sdist {
+    /// Wheels only.
+    #[default]
+    Refused,
+    /// `--allow-sdist`: a stranger's code may run here.
+    Allowed,
+}
+
+/// A native module that was left out.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct Native {
+    /// The package that has it: `MarkupSafe 3.0.3`.
+    pub package: String,
+    /// Its name: `markupsafe._speedups`.
+    pub module: String,
+    /// Its file.
+    pub file: String,
+}
+
+/// What an application is built with.
+#[derive(Clone, Debug)]
+pub struct Packages {
+    /// The installed packages.
+    pub site: PathBuf,
+    /// The guest's standard library.
+    pub stdlib: PathBuf,
+    /// What of the packages was left out.
+    pub natives: Vec<Native>,
+}
+
+/// The files that say what an application requires, by name: `requirements.txt` with what it includes, or else `pyproject.toml`.
+pub(super) fn requirements(folder: &Path) -> Result<BTreeMap<String, String>, BuildFault> {
+    let mut files = BTreeMap::new();
+    if folder.join("requirements.txt").is_file() {
+        include(folder, "requirements.txt", &mut files)?;
+    } else if folder.join("pyproject.toml").is_file() {
+        let file = folder.join("pyproject.toml");
+        let text = fs::read_to_string(&file).map_err(BuildFault::io(&file))?;
+        files.insert("requirements.txt".to_owned(), dependencies(&file, &text)?);
+    }
+    Ok(files)
+}
+
+/// A requirements file, and those that it includes with `-r` and `-c`.
+fn include(folder: &Path, name: &str, files: &mut BTreeMap<String, String>) -> Result<(), BuildFault> {
+    if files.contains_key(name) {
+        return Ok(());
+    }
+    let file = folder.join(name);
+    let text = fs::read_to_string(&file).map_err(BuildFault::io(&file))?;
+    files.insert(name.to_owned(), text.clone());
+    let beside = Path::new(name).parent().unwrap_or(Path::new("")).to_owned();
+    for line in text.lines().map(str::trim) {
+        let words = ["-r", "--requirement", "-c", "--constraint"];
+        let included = words.iter().find_map(|word| line.strip_prefix(word)).map(|rest| rest.trim_start_matches(['=', ' ', '\t']));
+        if let Some(included) = included.filter(|included| !included.is_empty()) {
+            let included = beside.join(included);
+            include(folder, &included.to_string_lossy(), files)?;
+        }
+    }
+    Ok(())
+}
+
+/// `[project] dependencies` of a `pyproject.toml`, as a requirements file.
+fn dependencies(file: &Path, text: &str) -> Result<String, BuildFault> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        BuildFault::new(format!("{} is no TOML", file.display()), error.to_string(), "")
+    })?;
+    let list = table.get("project").and_then(|project| project.get("dependencies")).and_then(toml::Value::as_array);
+    if list.is_none() && table.get("tool").and_then(|tool| tool.get("poetry")).and_then(|poetry| poetry.get("dependencies")).is_some() {
+        let hint = "write them to requirements.txt (`poetry export -o requirements.txt`), or move them to [project] dependencies";
+        return Err(BuildFault::new(format!("the dependencies in {} are in Poetry's own form", file.display()), "", hint));
+    }
+    let lines = list.into_iter().flatten().filter_map(toml::Value::as_str);
+    Ok(lines.map(|line| format!("{line}\n")).collect())
+}
+
+impl Packages {
+    /// Takes the packages from the cache, or installs them.
+    pub(super) fn provide(
+        tools: &Tools,
+        cache: &Path,
+        requirements: &BTreeMap<String, String>,
+        sdist: Sdist,
+        progress: &dyn Progress,
+    ) -> Result<Self, BuildFault> {
+        let stdlib = provide_stdlib(tools, cache, progress)?;
+        let mut digest = Sha256::new();
+        for (name, text) in requirements {
+            digest.update(format!("{name}\0{text}\0"));
+        }
+        digest.update(format!("{LAYOUT} {sdist:?} {} {} {GUEST_PYTHON}", tools::COMPONENTIZE, tools::PIP));
+        let key: String = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let folder = cache.join("packages").join(key);
+        if !folder.is_dir() {
+            progress.step("deps", "installing what the application requires");
+            let parent = cache.join("packages");
+            fs::create_dir_all(&parent).map_err(BuildFault::io(&parent))?;
+            let temporary = tempfile::tempdir_in(&parent).map_err(BuildFault::io(&parent))?;
+            install(tools, temporary.path(), requirements, sdist)?;
+            let kept = temporary.keep();
+            fs::rename(&kept, &folder).map_err(BuildFault::io(&folder))?;
+        }
+        let natives = fs::read(folder.join("natives.json")).map_err(BuildFault::io(&folder))?;
+        let natives = serde_json::from_slice(&natives).map_err(|error| BuildFault::io(&folder)(io::Error::other(error)))?;
+        let packages = Self { site: folder.join("site"), stdlib, natives };
+        progress.step("deps", &packages.told().map_err(BuildFault::io(&packages.site))?);
+        Ok(packages)
+    }
+
+    fn told(&self) -> io::Result<String> {
+        Ok(match distributions(&self.site)?.len() {
+            0 => "none".to_owned(),
+            count => format!("{count} packages"),
+        })
+    }
+}
+
+/// Copies the guest's standard library out of the guest, once.
+fn provide_stdlib(tools: &Tools, cache: &Path, progress: &dyn Progress) -> Result<PathBuf, BuildFault> {
+    let folder = cache.join("stdlib").join(tools::COMPONENTIZE);
+    if !folder.is_dir() {
+        progress.step("python", &format!("preparing Python {GUEST_PYTHON} for the guest, once"));
+        let parent = cache.join("stdlib");
+        fs::create_dir_all(&parent).map_err(BuildFault::io(&parent))?;
+        let temporary = tempfile::tempdir_in(&parent).map_err(BuildFault::io(&parent))?;
+        let copied = run::copy_stdlib(tools, temporary.path())?;
+        fs::rename(&copied, &folder).map_err(BuildFault::io(&folder))?;
+    }
+    Ok(folder)
+}
+
+/// Fills `folder` with `site` and `natives.json`.
+fn install(tools: &Tools, folder: &Path, requirements: &BTreeMap<String, String>, sdist: Sdist) -> Result<(), BuildFault> {
+    let (site, wanted) = (folder.join("site"), folder.join("wanted"));
+    fs::create_dir_all(&site).map_err(BuildFault::io(&site))?;
+    for (name, text) in requirements {
+        let file = wanted.join(name);
+        let parent = file.parent().unwrap_or(&wanted);
+        fs::create_dir_all(parent).and_then(|()| fs::write(&file, text)).map_err(BuildFault::io(&file))?;
+    }
+    let mut natives = Vec::new();
+    if !requirements.is_empty() {
+        let list = wanted.join("requirements.txt");
+        let wheels = folder.join("wheels");
+        if sdist == Sdist::Allowed {
+            let built = output(tools.pip().args(["wheel", "--quiet", "--wheel-dir"]).arg(&wheels).arg("-r").arg(&list))?;
+            if !built.status.success() {
+                return Err(not_installed(&text(&built), sdist));
+            }
+        }
+        let mut pip = for_guest(tools, &site);
+        pip.args(["--python-version", GUEST_PYTHON, "--implementation", "cp", "--platform", "any"]);
+        pip.args(["--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64"]);
+        if sdist == Sdist::Allowed {
+            pip.arg("--find-links").arg(&wheels);
+        }
+        let installed = output(pip.arg("-r").arg(&list))?;
+        if !installed.status.success() {
+            return Err(not_installed(&text(&installed), sdist));
+        }
+        natives = without_natives(tools, &site, folder).map_err(BuildFault::io(&site))?;
+        run::compile(tools, &site)?;
+        drop(fs::remove_dir_all(&wheels));
+    }
+    let natives = serde_json::to_vec(&natives).map_err(|error| BuildFault::io(folder)(io::Error::other(error)))?;
+    fs::write(folder.join("natives.json"), natives).map_err(BuildFault::io(folder))
+}
+
+fn for_guest(tools: &Tools, site: &Path) -> Command {
+    let mut pip = tools.run_python();
+    pip.args(["-c", PIP_FOR_GUEST, GUEST_PYTHON, "--disable-pip-version-check", "--no-input"]);
+    pip.args(["install", "--quiet", "--no-compile", "--only-binary", ":all:", "--target"]).arg(site);
+    pip
+}
+
+/// What pip's words mean.
+fn not_installed(printed: &str, sdist: Sdist) -> BuildFault {
+    if let Some(fault) = unreachable_index(printed) {
+        return fault;
+    }
+    let missing = printed.lines().find_map(|line| line.split_once("No matching distribution found for ")).map(|(_, name)| name.trim());
+    match (missing, sdist) {
+        (Some(name), Sdist::Refused) => BuildFault::new(
+            format!("`{name}` has no wheel that the guest's Python {GUEST_PYTHON} could use"),
+            last_lines(printed),
+            "if its name and version are right and it is pure Python, `--allow-sdist` builds it here: that runs its author's code on this machine",
+        ),
+        (Some(name), Sdist::Allowed) => BuildFault::new(
+            format!("`{name}` cannot be installed for the guest's Python {GUEST_PYTHON}"),
+            last_lines(printed),
+            "it needs native code, or does not exist; use a pure Python package instead",
+        ),
+        (None, _) => BuildFault::new("what the application requires cannot be installed", last_lines(printed), ""),
+    }
+}
+
+/// Replaces wheels with native modules by their pure variants; leaves the modules out where there is none.
+fn without_natives(tools: &Tools, site: &Path, folder: &Path) -> io::Result<Vec<Native>> {
+    let mut natives = Vec::new();
+    for info in distributions(site)? {
+        let (files, package) = (recorded(site, &info)?, named(&info));
+        let modules: Vec<_> = files.iter().filter(|file| is_native(file)).collect();
+        if modules.is_empty() {
+            continue;
+        }
+        let pure = folder.join("pure");
+        let mut pip = for_guest(tools, &pure);
+        pip.args(["--no-deps", "--python-version", GUEST_PYTHON, "--implementation", "py", "--abi", "none", "--platform", "any"]);
+        let replaced = pip.arg(package.replace(' ', "==")).output()?.status.success();
+        for file in if replaced { files.iter().collect() } else { modules.clone() } {
+            drop(fs::remove_file(site.join(file)));
+        }
+        if replaced {
+            drop(fs::remove_dir_all(&info));
+            copy_tree(&pure, site)?;
+            fs::remove_dir_all(&pure)?;
+        } else {
+            natives.extend(modules.into_iter().map(|file| Native { package: package.clone(), module: module_of(file), file: file.clone() }));
+        }
+    }
+    Ok(natives)
+}
+
+/// The `.dist-info` folders.
+fn distributions(site: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(site)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "dist-info") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// `MarkupSafe-3.0.3.dist-info` as `MarkupSafe 3.0.3`.
+fn named(info: &Path) -> String {
+    info.file_stem().map_or_else(String::new, |name| name.to_string_lossy().replacen('-', " ", 1))
+}
+
+/// The files of a distribution, from its RECORD; those only that lie in `site`.
+fn recorded(site: &Path, info: &Path) -> io::Result<Vec<String>> {
+    let record = fs::read_to_string(info.join("RECORD"))?;
+    let names = record.lines().map(|line| line.rsplitn(3, ',').last().unwrap_or_default().trim_matches('"').to_owned());
+    Ok(names.filter(|name| !name.contains("..") && !name.starts_with('/') && site.join(name).is_file()).collect())
+}
+
+fn is_native(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    Path::new(name).extension().is_some_and(|ending| ending == "so" || ending == "pyd") || name.contains(".so.")
+}
+
+/// `markupsafe/_speedups.cpython-314-x86_64-linux-gnu.so` as `markupsafe._speedups`.
+fn module_of(file: &str) -> String {
+    let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
+    let stem = name.split('.').next().unwrap_or(name);
+    if folder.is_empty() { stem.to_owned() } else { format!("{}.{stem}", folder.replace('/', ".")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_are_read_with_what_they_include() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("req")).unwrap();
+        fs::write(folder.path().join("requirements.txt"), "flask\n-r req/base.txt\n").unwrap();
+        fs::write(folder.path().join("req/base.txt"), "-c limits.txt\n-r ../requirements.txt\n").unwrap();
+        fs::write(folder.path().join("req/limits.txt"), "flask<4\n").unwrap();
+        fs::write(folder.path().join("pyproject.toml"), "not read").unwrap();
+        let files: Vec<_> = requirements(folder.path()).unwrap().into_keys().collect();
+        assert_eq!(files, ["req/../requirements.txt", "req/base.txt", "req/limits.txt", "requirements.txt"]);
+    }
+
+    #[test]
+    fn a_projects_dependencies_are_read() {
+        let read = |text| dependencies(Path::new("pyproject.toml"), text).map_err(|fault| fault.to_string());
+        assert_eq!(read("[project]\ndependencies = ['flask>=3', 'a']"), Ok("flask>=3\na\n".into()));
+        assert_eq!(read("[project]\nname = 'a'"), Ok(String::new()));
+        assert_eq!(read("[tool.poetry.dependencies]\nflask = '3'"), Err("the dependencies in pyproject.toml are in Poetry's own form".into()));
+        assert_eq!(read("["), Err("pyproject.toml is no TOML".into()));
+    }
+
+    #[test]
+    fn native_modules_are_known_by_their_files() {
+        assert_eq!(module_of("markupsafe/_speedups.cpython-314-x86_64-linux-gnu.so"), "markupsafe._speedups");
+        assert_eq!(module_of("_cffi_backend.cpython-314-x86_64-linux-gnu.so"), "_cffi_backend");
+        assert!(is_native("numpy.libs/libgfortran.so.5") && is_native("a/b.abi3.so") && !is_native("a/so.py"));
+    }
+
+    #[test]
+    fn pips_words_become_a_hint() {
+        let BuildFault::Failed { what, hint, .. } = not_installed("ERROR: No matching distribution found for foo==1", Sdist::Refused) else { panic!() };
+        assert_eq!(what, "`foo==1` has no wheel that the guest's Python 3.14 could use");
+        assert!(hint.contains("--allow-sdist"));
+        let BuildFault::Failed { what, .. } = not_installed("WARNING: NewConnectionError(...)", Sdist::Refused) else { panic!() };
+        assert_eq!(what, "the package index cannot be reached");
+    }
+}

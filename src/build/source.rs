@@ -1,0 +1,157 @@
+//! Which application is meant: a folder, a file, or `module:name`, as `flask --app` takes them.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+/// The files in which an application is looked for, in their order.
+const FILES: [&str; 2] = ["wsgi.py", "app.py"];
+
+/// An application's source.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Source {
+    /// The folder that its module is imported from.
+    pub folder: PathBuf,
+    /// The module.
+    pub module: String,
+    /// The name in it; without, the guest looks for one.
+    pub attribute: Option<String>,
+}
+
+/// No application.
+#[derive(Debug, Error)]
+pub enum SourceFault {
+    /// Nothing to look into.
+    #[error("{0} is neither a folder nor a Python file nor `module:name`")]
+    Unknown(String),
+    /// A folder without one.
+    #[error("no application in {folder}: it has neither {}", FILES.join(" nor "))]
+    None {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A module that is not there.
+    #[error("no module `{module}` in {folder}")]
+    NoModule {
+        /// Its name.
+        module: String,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The disk refuses.
+    #[error("{path} cannot be read")]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Source {
+    /// Finds what `what` means, seen from the folder `here`.
+    ///
+    /// # Errors
+    /// [`SourceFault`].
+    pub fn find(what: &str, here: &Path) -> Result<Self, SourceFault> {
+        let path = here.join(what);
+        if path.is_dir() {
+            let folder = absolute(&path)?;
+            let file = FILES.iter().find(|file| folder.join(file).is_file());
+            return match file {
+                Some(file) => Ok(Self { module: file.trim_end_matches(".py").to_owned(), folder, attribute: None }),
+                None => Err(SourceFault::None { folder }),
+            };
+        }
+        let (left, attribute) = match what.rsplit_once(':') {
+            Some((left, name)) => (left, Some(name.to_owned()).filter(|name| !name.is_empty())),
+            None => (what, None),
+        };
+        if let Some(file) = left.strip_suffix(".py") {
+            let path = absolute(&here.join(left))?;
+            let module = Path::new(file).file_name().map(|name| name.to_string_lossy().into_owned());
+            return match (path.parent(), module) {
+                (Some(folder), Some(module)) => Ok(Self { folder: folder.to_owned(), module, attribute }),
+                _ => Err(SourceFault::Unknown(what.to_owned())),
+            };
+        }
+        let identifier = |part: &str| part.chars().all(|c| c.is_alphanumeric() || c == '_') && !part.starts_with(|c: char| c.is_ascii_digit());
+        if left.is_empty() || !left.split('.').all(|part| !part.is_empty() && identifier(part)) || !what.contains(':') {
+            return Err(SourceFault::Unknown(what.to_owned()));
+        }
+        let folder = absolute(here)?;
+        let file = folder.join(left.replace('.', "/"));
+        if file.with_extension("py").is_file() || file.join("__init__.py").is_file() {
+            Ok(Self { folder, module: left.to_owned(), attribute })
+        } else {
+            Err(SourceFault::NoModule { module: left.to_owned(), folder })
+        }
+    }
+
+    /// A name for the built file: its folder's.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.folder.file_name().map_or_else(|| "app".to_owned(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// Where the built file goes when nothing else is said.
+    #[must_use]
+    pub fn output(&self) -> PathBuf {
+        self.folder.join("dist").join(format!("{}.wasm", self.name()))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.attribute {
+            Some(name) => write!(f, "{}:{name} in {}", self.module, self.folder.display()),
+            None => write!(f, "{} in {}", self.module, self.folder.display()),
+        }
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, SourceFault> {
+    path.canonicalize().map_err(|source| SourceFault::Unreadable { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn found(files: &[&str], what: &str) -> Result<(String, Option<String>), String> {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let file = folder.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let place = folder.path().canonicalize().unwrap().display().to_string();
+        let source = Source::find(what, folder.path()).map_err(|fault| fault.to_string().replace(&place, "HERE"))?;
+        Ok((source.module, source.attribute))
+    }
+
+    #[test]
+    fn wsgi_py_comes_before_app_py() {
+        assert_eq!(found(&["wsgi.py", "app.py"], "."), Ok(("wsgi".into(), None)));
+        assert_eq!(found(&["app.py"], "."), Ok(("app".into(), None)));
+        assert_eq!(found(&["main.py"], "."), Err("no application in HERE: it has neither wsgi.py nor app.py".into()));
+    }
+
+    #[test]
+    fn a_module_and_a_name_can_be_given() {
+        assert_eq!(found(&["main.py"], "main:site"), Ok(("main".into(), Some("site".into()))));
+        assert_eq!(found(&["a/b.py"], "a.b:site"), Ok(("a.b".into(), Some("site".into()))));
+        assert_eq!(found(&["a/__init__.py"], "a:"), Ok(("a".into(), None)));
+        assert_eq!(found(&["main.py"], "main.py:site"), Ok(("main".into(), Some("site".into()))));
+        assert_eq!(found(&["main.py"], "main.py"), Ok(("main".into(), None)));
+        assert_eq!(found(&[], "main:app"), Err("no module `main` in HERE".into()));
+        assert_eq!(found(&[], "nowhere"), Err("nowhere is neither a folder nor a Python file nor `module:name`".into()));
+        assert_eq!(found(&[], "../x:y"), Err("../x:y is neither a folder nor a Python file nor `module:name`".into()));
+    }
+}

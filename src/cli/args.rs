@@ -1,0 +1,209 @@
+//! What was typed. The flags of the limits are made from [`Limits::TABLE`].
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    exchange::Uploads,
+    limits::{Amount, Limits},
+    sandbox::Isolation,
+};
+
+/// Runs WSGI applications that nobody has to trust.
+#[derive(Debug, Parser)]
+#[command(name = "wasgi", version, max_term_width = 110)]
+struct Typed {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Builds a Python application into one file
+    Build(Build),
+    /// Serves an application
+    Serve(Box<Serve>),
+    /// Says what a built file is, and what it may touch
+    Inspect(Inspect),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Common {
+    /// Where tools, packages and compiled code are kept [default: ~/.cache/wasgi]
+    #[arg(long, env = "WASGI_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Build {
+    /// A folder, a Python file, or module:name
+    #[arg(default_value = ".")]
+    pub app: String,
+    /// The file to make [default: dist/NAME.wasm in the application's folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Build source distributions here; this runs their authors' code on this machine
+    #[arg(long)]
+    pub allow_sdist: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Inspect {
+    /// A built file
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// A built file, a folder, a Python file, or module:name; what is no built file is built first
+    #[arg(default_value = ".")]
+    pub what: String,
+    /// Where to listen; may be given again; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    pub bind: Vec<SocketAddr>,
+    /// What of one request the next can see
+    #[arg(long, value_enum, default_value_t)]
+    pub isolation: IsolationName,
+    /// What the application is given of an upload without a Content-Length
+    #[arg(long, value_enum, default_value_t)]
+    pub uploads: UploadsName,
+    /// The path at which the application is mounted (SCRIPT_NAME)
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub mount: String,
+    /// The tenant's name in the logs [default: the application's]
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// Log each request
+    #[arg(long)]
+    pub access_log: bool,
+    /// How long a stop waits for requests in flight, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub stop_grace: u32,
+    /// Build source distributions here; this runs their authors' code on this machine
+    #[arg(long)]
+    pub allow_sdist: bool,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum IsolationName {
+    /// Nothing: a pristine instance for each request
+    #[default]
+    Request,
+    /// What the application keeps: an instance serves request after request
+    Reuse,
+}
+
+impl From<IsolationName> for Isolation {
+    fn from(name: IsolationName) -> Self {
+        match name {
+            IsolationName::Request => Self::Request,
+            IsolationName::Reuse => Self::Reuse,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum UploadsName {
+    /// The bytes as they come, with wsgi.input_terminated
+    #[default]
+    Streamed,
+    /// The whole, with CONTENT_LENGTH; Django needs this
+    Buffered,
+}
+
+impl From<UploadsName> for Uploads {
+    fn from(name: UploadsName) -> Self {
+        match name {
+            UploadsName::Streamed => Self::Streamed,
+            UploadsName::Buffered => Self::Buffered,
+        }
+    }
+}
+
+/// One flag for each limit.
+#[derive(Clone, Debug)]
+pub(super) struct LimitFlags(pub Limits);
+
+impl FromArgMatches for LimitFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut limits = Self(Limits::default());
+        limits.update_from_arg_matches(matches)?;
+        Ok(limits)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for limit in Limits::TABLE {
+            if let Some(value) = matches.get_one::<u64>(limit.flag) {
+                limit.set(&mut self.0, *value);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Args for LimitFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Limits::TABLE.iter().fold(command.next_help_heading("Limits"), |command, limit| {
+            let unit = limit.unit;
+            let default = Amount(limit.default, unit);
+            let flag = Arg::new(limit.flag)
+                .long(limit.flag)
+                .value_name("N")
+                .value_parser(move |text: &str| Amount::parse(text, unit).map(|amount| amount.0))
+                .help(format!("{} [default: {default}]", limit.help.trim().trim_end_matches('.')));
+            command.arg(flag)
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let matches = Typed::command().try_get_matches_from(words)?;
+    Typed::from_arg_matches(&matches).map(|typed| typed.command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Command, String> {
+        parse(words.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Typed::command().debug_assert();
+    }
+
+    #[test]
+    fn every_limit_has_a_flag() {
+        for limit in Limits::TABLE {
+            let flag = format!("--{}", limit.flag);
+            let Ok(Command::Serve(serve)) = parsed(&["wasgi", "serve", "a.wasm", &flag, "7"]) else { panic!("{flag}") };
+            let mut expected = Limits::default();
+            limit.set(&mut expected, 7);
+            assert_eq!(serve.limits.0, expected);
+        }
+    }
+
+    #[test]
+    fn sizes_and_unknown_flags_are_explained() {
+        let bad = parsed(&["wasgi", "serve", "--max-body", "lots"]).unwrap_err();
+        assert!(bad.contains("`lots` is no size; write bytes, or 64KiB, 10MiB, 1GiB"), "{bad}");
+        let unknown = parsed(&["wasgi", "serve", "--max-bdy", "1"]).unwrap_err();
+        assert!(unknown.contains("a similar argument exists: '--max-body'"), "{unknown}");
+    }
+}

@@ -1,0 +1,59 @@
+//! `wasgi build`.
+
+use std::{io::IsTerminal as _, path::Path};
+
+use super::{
+    args,
+    fault::Failure,
+    inspect::{MAY_TOUCH, megabytes},
+};
+use crate::build::{self, Built, Progress, Request, Sdist, Source};
+
+pub(super) fn run(typed: &args::Build) -> Result<(), Failure> {
+    let request = request(&typed.app, typed.output.as_deref(), typed.allow_sdist, &typed.common)?;
+    let built = make(&request)?;
+    Talk.step("size", &megabytes(built.bytes));
+    Talk.step("touches", MAY_TOUCH);
+    Talk.step("serve", &format!("wasgi serve {}", built.output.display()));
+    say_data(&built.output.display().to_string());
+    Ok(())
+}
+
+/// What is to be built.
+pub(super) fn request(app: &str, output: Option<&Path>, allow_sdist: bool, common: &args::Common) -> Result<Request, Failure> {
+    let here = std::env::current_dir().map_err(|error| Failure::of(&error))?;
+    let source = Source::find(app, &here).map_err(build::BuildFault::from)?;
+    let output = output.map_or_else(|| source.output(), |output| here.join(output));
+    let sdist = if allow_sdist { Sdist::Allowed } else { Sdist::Refused };
+    Ok(Request { source, output, sdist, cache: super::cache(common.cache_dir.clone())? })
+}
+
+pub(super) fn make(request: &Request) -> Result<Built, Failure> {
+    if request.sdist == Sdist::Allowed {
+        Talk.warn("--allow-sdist: the authors of the packages may run code on this machine");
+    }
+    Ok(build::build(request, &Talk)?)
+}
+
+/// Data goes to standard output: the path of the built file, for a script. On a terminal it was said already.
+#[expect(clippy::print_stdout, reason = "standard output carries data")]
+fn say_data(text: &str) {
+    if !std::io::stdout().is_terminal() {
+        println!("{text}");
+    }
+}
+
+/// Tells a person, line by line, how far the work is.
+pub(super) struct Talk;
+
+impl Progress for Talk {
+    #[expect(clippy::print_stderr, reason = "the command line talks to a person")]
+    fn step(&self, word: &str, text: &str) {
+        eprintln!("{word:>9}  {text}");
+    }
+
+    #[expect(clippy::print_stderr, reason = "the command line talks to a person")]
+    fn warn(&self, text: &str) {
+        eprintln!("warning: {text}");
+    }
+}

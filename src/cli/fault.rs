@@ -1,0 +1,62 @@
+//! What a person reads when something failed: what happened, where, why, what to type.
+
+use std::error::Error;
+
+use crate::build::BuildFault;
+
+/// A failure, as it is told.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    what: String,
+    detail: String,
+    hint: String,
+}
+
+impl Failure {
+    /// What was typed cannot be meant: exit code 2.
+    pub(super) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: 2, what: what.into(), detail: String::new(), hint: hint.into() }
+    }
+
+    /// It was meant well and failed: exit code 1.
+    pub(super) fn failed(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: 1, what: what.into(), detail: String::new(), hint: hint.into() }
+    }
+
+    /// An error of the library, with its causes.
+    pub(super) fn of(error: &dyn Error) -> Self {
+        let mut what = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            what = format!("{what}: {error}");
+            cause = error.source();
+        }
+        Self::failed(what, "")
+    }
+
+    pub(super) fn code(&self) -> u8 {
+        self.code
+    }
+
+    #[expect(clippy::print_stderr, reason = "the command line talks to a person")]
+    pub(super) fn print(&self) {
+        eprintln!("error: {}", self.what);
+        for line in self.detail.lines() {
+            eprintln!("  {line}");
+        }
+        if !self.hint.is_empty() {
+            eprintln!("hint: {}", self.hint);
+        }
+    }
+}
+
+impl From<BuildFault> for Failure {
+    fn from(fault: BuildFault) -> Self {
+        match fault {
+            BuildFault::Failed { what, detail, hint } => Self { code: 1, what, detail, hint },
+            BuildFault::Source(source) => Self { hint: "name it: `wasgi build DIR`, or `wasgi build module:name`".into(), ..Self::of(&source) },
+            io @ BuildFault::Io { .. } => Self::of(&io),
+        }
+    }
+}

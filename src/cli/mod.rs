@@ -1,0 +1,47 @@
+//! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage. Standard output carries data, standard error carries talk.
+//!
+//! `args` is what was typed; each command says what it means, and calls the library.
+
+mod args;
+mod build;
+mod fault;
+mod inspect;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use self::{args::Command, fault::Failure};
+
+/// Runs the command that was typed.
+#[must_use]
+pub fn run() -> ExitCode {
+    let typed = match args::parse(std::env::args_os()) {
+        Ok(typed) => typed,
+        Err(error) => {
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let done = match typed {
+        Command::Build(build) => build::run(&build),
+        Command::Serve(serve) => serve::run(*serve),
+        Command::Inspect(inspect) => inspect::run(&inspect),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Where tools, packages and compiled code are kept.
+fn cache(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "where a person's cache lies is told by the environment (XDG Base Directory)")]
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    given
+        .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("wasgi")))
+        .or_else(|| variable("HOME").map(|folder| folder.join(".cache/wasgi")))
+        .ok_or_else(|| Failure::usage("no place for the cache: HOME is not set", "name one: `--cache-dir DIR`"))
+}

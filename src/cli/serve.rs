@@ -1,0 +1,117 @@
+//! `wasgi serve`: builds what is stale, loads it, and serves it on one thread until SIGTERM or SIGINT.
+
+use std::{io, path::Path, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    args,
+    build::{self, Talk},
+    fault::Failure,
+    inspect::MAY_TOUCH,
+};
+use crate::{
+    artifact::{ArtifactFault, Artifacts, Loaded},
+    build::Progress,
+    exchange::Route,
+    limits::{Amount, Limits, Unit},
+    sandbox::{App, AppOptions, Engine, TenantLog},
+    server::{Config, Server},
+    telemetry,
+    tenant::{Mount, TenantId},
+};
+
+pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
+    telemetry::start(typed.access_log);
+    let limits = checked(&typed.limits.0)?;
+    let mount = Mount::new(&typed.mount).map_err(|bad| Failure::usage(bad.to_string(), ""))?;
+    let file = built(&typed)?;
+    let route = Route { app: Arc::new(app(&typed, &file, limits)?), mount, uploads: typed.uploads.into() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::of(&error))?;
+    runtime.block_on(serve(Config { bind: typed.bind, route, stop_grace: Duration::from_secs(typed.stop_grace.into()) }))
+}
+
+fn checked(limits: &Limits) -> Result<Limits, Failure> {
+    match limits.check(&Limits::ceiling()) {
+        Ok(()) => Ok(limits.clone()),
+        Err(faults) => {
+            let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            Err(Failure::usage(told.join("\n  "), "`wasgi serve --help` lists the limits"))
+        }
+    }
+}
+
+/// The file to serve; what is none is built.
+fn built(typed: &args::Serve) -> Result<PathBuf, Failure> {
+    let path = Path::new(&typed.what);
+    let source = path.is_dir() || typed.what.contains(':') || path.extension().is_some_and(|ending| ending == "py");
+    if source && !path.is_file() || path.extension().is_some_and(|ending| ending == "py") {
+        let request = build::request(&typed.what, None, typed.allow_sdist, &typed.common)?;
+        return Ok(build::make(&request)?.output);
+    }
+    Ok(path.to_owned())
+}
+
+fn app(typed: &args::Serve, file: &Path, limits: Limits) -> Result<App, Failure> {
+    let engine = Engine::new(&limits).map_err(|error| Failure::of(&error))?;
+    let artifacts = Artifacts::new(super::cache(typed.common.cache_dir.clone())?).map_err(|error| Failure::of(&error))?;
+    Talk.step("load", &format!("{} (compiled once, then taken from the cache)", file.display()));
+    let Loaded { component, files, meta } = artifacts.load(&engine, file, &limits).map_err(|error| unloaded(&error))?;
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let tenant = match &typed.tenant {
+        Some(name) => TenantId::new(name).map_err(|bad| Failure::usage(bad.to_string(), ""))?,
+        None => TenantId::of(&meta.map_or(stem, |meta| meta.name)),
+    };
+    let log = TenantLog::new(tenant, &limits);
+    let options = AppOptions { log, limits, isolation: typed.isolation.into(), files };
+    App::new(&engine, &component, options).map_err(|bad| {
+        Failure::failed(format!("{}: {bad}", file.display()), "build it with `wasgi build`, or for the world in wit/server.wit")
+    })
+}
+
+fn unloaded(error: &ArtifactFault) -> Failure {
+    Failure::of(error)
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let limits = config.route.app.limits().clone();
+    let server = Server::bind(config).map_err(|error| unbound(&error))?;
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        return Err(Failure::failed("the signals SIGTERM and SIGINT cannot be watched", ""));
+    };
+    let show = |value, unit| Amount(value, unit).to_string();
+    let (memory, cpu) = (show(limits.memory_bytes, Unit::Bytes), show(limits.guest_cpu_ms, Unit::Millis));
+    Talk.step("limits", &format!("memory {memory} · CPU {cpu} a request · {} at once", limits.concurrency));
+    Talk.step("touches", MAY_TOUCH);
+    for address in server.local_addr() {
+        ready(&format!("http://{address}"));
+    }
+    server
+        .run(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            Talk.step("stop", "waiting for requests in flight");
+        })
+        .await;
+    Talk.step("stopped", "");
+    Ok(())
+}
+
+/// The line that says that requests are answered from now on; data, so that a script can wait for it.
+#[expect(clippy::print_stdout, reason = "standard output carries data")]
+fn ready(url: &str) {
+    println!("ready  {url}");
+}
+
+fn unbound(error: &io::Error) -> Failure {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there; choose another port: `--bind 127.0.0.1:8001`",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose another: `--bind 127.0.0.1:8000`",
+        io::ErrorKind::AddrNotAvailable => "this address is not one of this machine's",
+        _ => "",
+    };
+    Failure::failed(format!("cannot listen on {error}"), hint)
+}

@@ -1,0 +1,119 @@
+//! An upload without a declared length, read whole before the application is called, so that it has a CONTENT_LENGTH.
+//!
+//! A small one stays in memory; a larger one goes to an unnamed temporary file, so that the host's memory does not grow with it.
+
+use std::{
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use tokio::{
+    fs::File,
+    io::{AsyncRead, AsyncSeekExt, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
+
+use super::{ClientBody, drain::Drained};
+use crate::{
+    fault::{ClientFault, Fault, HostFault},
+    limits::Limits,
+    sandbox::InputFault,
+};
+
+const PIECE: usize = 64 << 10;
+
+/// Reads `body` whole; its length, and it.
+///
+/// # Errors
+/// [`ClientFault`] when it is too large, broken, or too slow; [`HostFault`] when the temporary file cannot be written.
+pub(super) async fn whole(body: Drained, limits: &Limits) -> Result<(u64, ClientBody), Fault> {
+    let all = timeout(Duration::from_millis(limits.exchange_wall_ms), read(body, limits));
+    let (length, spool) = all.await.map_err(|_| ClientFault::TimedOut)??;
+    let body = match spool {
+        Spool::Memory(bytes) => Full::new(bytes.freeze()).map_err(|never| match never {}).boxed_unsync(),
+        Spool::File(mut file) => {
+            file.rewind().await.map_err(unwritten)?;
+            FileBody { file, piece: vec![0; PIECE].into() }.boxed_unsync()
+        }
+    };
+    Ok((length, body))
+}
+
+enum Spool {
+    Memory(BytesMut),
+    File(File),
+}
+
+async fn read(body: Drained, limits: &Limits) -> Result<(u64, Spool), Fault> {
+    let mut body = pin!(body);
+    let (mut length, mut spool) = (0_u64, Spool::Memory(BytesMut::new()));
+    let patience = Duration::from_millis(limits.progress_wall_ms);
+    while let Some(frame) = timeout(patience, body.frame()).await.map_err(|_| ClientFault::TimedOut)? {
+        let Ok(data) = frame.map_err(|fault| client_fault(fault, limits.request_body_bytes))?.into_data() else { continue };
+        length = length.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        if length > limits.request_body_bytes {
+            return Err(ClientFault::TooLarge { limit: limits.request_body_bytes }.into());
+        }
+        spool = keep(spool, &data, length > limits.buffered_body_bytes).await.map_err(unwritten)?;
+    }
+    Ok((length, spool))
+}
+
+async fn keep(spool: Spool, data: &[u8], large: bool) -> io::Result<Spool> {
+    let mut file = match spool {
+        Spool::Memory(mut bytes) if !large => {
+            bytes.extend_from_slice(data);
+            return Ok(Spool::Memory(bytes));
+        }
+        Spool::Memory(bytes) => {
+            let mut file = File::from_std(tempfile::tempfile()?);
+            file.write_all(&bytes).await?;
+            file
+        }
+        Spool::File(file) => file,
+    };
+    file.write_all(data).await?;
+    Ok(Spool::File(file))
+}
+
+/// A client's part in a broken body.
+pub(super) fn client_fault(fault: InputFault, limit: u64) -> ClientFault {
+    match fault {
+        InputFault::Disconnected => ClientFault::Gone,
+        InputFault::Malformed => ClientFault::Malformed("the body's framing is broken"),
+        InputFault::TooLarge => ClientFault::TooLarge { limit },
+        InputFault::TimedOut => ClientFault::TimedOut,
+    }
+}
+
+fn unwritten(source: io::Error) -> HostFault {
+    HostFault::Io { what: "an upload could not be buffered", source }
+}
+
+/// A body that lies in a file.
+struct FileBody {
+    file: File,
+    piece: Box<[u8]>,
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = InputFault;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InputFault>>> {
+        let Self { file, piece } = self.get_mut();
+        let mut piece = ReadBuf::new(piece);
+        let read = ready!(Pin::new(file).poll_read(context, &mut piece));
+        Poll::Ready(match read {
+            Ok(()) if piece.filled().is_empty() => None,
+            Ok(()) => Some(Ok(Frame::data(Bytes::copy_from_slice(piece.filled())))),
+            // Our own disk failed in the middle: for the application it is as if the client had gone.
+            Err(_) => Some(Err(InputFault::Disconnected)),
+        })
+    }
+}

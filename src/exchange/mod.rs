@@ -1,0 +1,202 @@
+//! One request's life, from its head to the end of its response: [`run`] reads from top to bottom as the way of a request.
+//!
+//! Knows the sandbox and the rules of environ and response; knows no HTTP library and no socket. The guest runs in a task of its own, so
+//! that a client that leaves, and a host that panics, harm nothing but this one exchange.
+//!
+//! Next: [`crate::server`] sends the [`Answer`].
+
+mod body;
+mod buffer;
+mod drain;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+pub use self::body::{Aborted, ReplyBody};
+use self::drain::Drained;
+use crate::{
+    environ::{Environ, Length, Local, Peer, Surroundings, content_length},
+    fault::{ClientFault, Fault, GuestFault, HostFault, Outcome},
+    limits::Limits,
+    response::{Asked, Reply},
+    sandbox::{App, Exchange, Finished, Input, InputFault, Instance, Isolation, Timeline, Wire},
+    tenant::Mount,
+};
+
+/// What an application is given of an upload whose length is not declared.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Uploads {
+    /// The bytes as they come, with `wsgi.input_terminated` and without CONTENT_LENGTH (Werkzeug reads those).
+    #[default]
+    Streamed,
+    /// The whole, with CONTENT_LENGTH: read before the application is called (Django reads only those).
+    Buffered,
+}
+
+/// The client's body, whatever the connection reads it with.
+pub type ClientBody = UnsyncBoxBody<Bytes, InputFault>;
+
+/// A request, and where it came from.
+pub struct Request {
+    /// Method, target, version, fields.
+    pub head: Parts,
+    /// The body, unread.
+    pub body: ClientBody,
+    /// The client's end of the connection.
+    pub peer: Peer,
+    /// Our end.
+    pub local: Local,
+    /// The id that its log lines carry.
+    pub id: String,
+}
+
+/// The application that serves a request, and how.
+#[derive(Clone)]
+pub struct Route {
+    /// The application.
+    pub app: Arc<App>,
+    /// Where it is mounted.
+    pub mount: Mount,
+    /// How it is given uploads without a length.
+    pub uploads: Uploads,
+}
+
+/// A response: its head is final, its body still comes.
+pub struct Answer {
+    /// The head.
+    pub reply: Reply,
+    /// The body.
+    pub body: ReplyBody,
+}
+
+/// How an exchange ended, told when the guest has let go of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// In one word.
+    pub outcome: Outcome,
+    /// The guest's CPU time.
+    pub cpu: Duration,
+}
+
+/// Serves one request. `hold` is kept until the guest has let go of it; `report` is told how it went.
+///
+/// # Errors
+/// [`Fault`] while the head is not sent; afterwards a fault shows as a body that is [`Aborted`].
+pub async fn run(
+    route: &Route,
+    request: Request,
+    hold: impl Send + 'static,
+    report: impl FnOnce(Report) + Send + 'static,
+    tasks: &TaskTracker,
+) -> Result<Answer, Fault> {
+    let Request { head, body, peer, local, id } = request;
+    let limits = route.app.limits();
+    let body = Drained::new(body, tasks.clone());
+
+    let length = content_length(&head)?;
+    if matches!(length, Length::Known(bytes) if bytes > limits.request_body_bytes) {
+        return Err(ClientFault::TooLarge { limit: limits.request_body_bytes }.into());
+    }
+    let run_once = route.app.options().isolation == Isolation::Request;
+    let around = Surroundings { peer, local, mount: &route.mount, run_once, request_id: &id };
+    let mut environ = Environ::new(&head, length, &around)?;
+    let input = match (route.uploads, length) {
+        (Uploads::Buffered, Length::Chunked) => {
+            let (bytes, body) = buffer::whole(body, limits).await?;
+            environ.set_buffered_length(bytes);
+            Input::new(body, bytes)
+        }
+        (Uploads::Buffered | Uploads::Streamed, _) => Input::new(body, limits.request_body_bytes),
+    };
+
+    let (head_sender, head_receiver) = oneshot::channel();
+    let (frames, frames_receiver) = mpsc::channel(1);
+    let wire = Wire { head: Some(head_sender), frames };
+    let timeline = Arc::new(Timeline::new(limits));
+    let exchange = Exchange { request_id: id, input, wire, asked: Asked::from(&head.method), timeline };
+    let app = Arc::clone(&route.app);
+    let guest = tasks.spawn(async move {
+        let ended = drive(&app, environ, exchange).await;
+        drop(hold);
+        report(ended.report());
+        ended.fault
+    });
+
+    match head_receiver.await {
+        Ok(reply) => {
+            let body = ReplyBody::new(frames_receiver, reply.framing);
+            Ok(Answer { reply, body })
+        }
+        Err(_) => Err(match guest.await {
+            Ok(Some(fault)) => fault,
+            Ok(None) | Err(_) => HostFault::Panicked.into(),
+        }),
+    }
+}
+
+/// How the guest's part ended.
+struct Ended {
+    fault: Option<Fault>,
+    cpu: Duration,
+}
+
+impl Ended {
+    fn report(&self) -> Report {
+        Report { outcome: self.fault.as_ref().map_or(Outcome::Ok, Outcome::from), cpu: self.cpu }
+    }
+}
+
+/// The guest's part: `wsgiref`'s `BaseHandler.run`.
+async fn drive(app: &App, environ: Environ, exchange: Exchange) -> Ended {
+    let request_id = exchange.request_id.clone();
+    let mut instance = match Instance::of(app, &request_id).await {
+        Ok(instance) => instance,
+        Err(fault) => {
+            if let Fault::Guest(guest) = &fault {
+                app.log().fault(&request_id, guest);
+            }
+            return Ended { fault: Some(fault), cpu: Duration::ZERO };
+        }
+    };
+    let answered = answer(app, &mut instance, environ, exchange).await;
+    let Finished { input, fault, cpu } = instance.finish(app);
+    let fault = answered.err().map_or_else(|| fault.map(Fault::from), |guest| Some(blame(guest, input, app.limits())));
+    match &fault {
+        Some(Fault::Guest(guest)) => app.log().fault(&request_id, guest),
+        Some(Fault::Client(_) | Fault::Busy(_) | Fault::Host(_)) | None => {}
+    }
+    Ended { fault, cpu }
+}
+
+/// Calls the application, sends what its iterable yields, and calls `close()` exactly once (S67).
+async fn answer(app: &App, instance: &mut Instance, environ: Environ, exchange: Exchange) -> Result<(), GuestFault> {
+    let body = instance.call(app, environ, exchange).await?;
+    let sent = async {
+        let mut listening = instance.returned()?;
+        while listening {
+            let Some(chunk) = instance.next(app, &body).await? else { break };
+            match instance.send(chunk, &body).await? {
+                Some(full) => listening = !full,
+                // Nobody listens any more: as if the iterable had ended, but the response is not whole.
+                None => return Ok(()),
+            }
+        }
+        instance.end().await
+    }
+    .await;
+    let closed = instance.close(app, body).await;
+    sent.and(closed)
+}
+
+/// An application that raises because its client broke off is not to blame (S35); one whose client sent too much answers 413 (S37).
+fn blame(fault: GuestFault, input: Option<InputFault>, limits: &Limits) -> Fault {
+    match (fault, input) {
+        (GuestFault::Raised(_), Some(input)) => buffer::client_fault(input, limits.request_body_bytes).into(),
+        (fault, _) => fault.into(),
+    }
+}

@@ -1,0 +1,30 @@
+//! wasgi: a host for WSGI applications that nobody has to trust.
+//!
+//! It speaks HTTP, builds the PEP 3333 environ, and passes it through the WIT package `wasgi:gateway` to an application that is compiled to
+//! a WebAssembly component. `docs/architecture.md` walks the way of a request through the files.
+//!
+//! The layers point one way: [`limits`], [`tenant`] and [`fault`] are the vocabulary; [`environ`] and [`response`] are pure rules;
+//! [`sandbox`] is wasmtime; [`exchange`] is one request's life; [`server`] is HTTP; [`artifact`] is a built file, [`build`] makes one, and
+//! [`cli`] is the command line. To embed a host, begin at [`Server`].
+
+pub mod artifact;
+pub mod build;
+pub mod cli;
+pub mod environ;
+pub mod exchange;
+pub mod fault;
+pub mod limits;
+pub mod response;
+pub mod sandbox;
+pub mod server;
+mod telemetry;
+pub mod tenant;
+
+pub use self::{
+    artifact::{Artifacts, Loaded},
+    exchange::{Route, Uploads},
+    limits::Limits,
+    sandbox::{App, AppOptions, Engine, Isolation, TenantLog},
+    server::{Config, Server},
+    tenant::{Mount, TenantId},
+};

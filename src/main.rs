@@ -1,0 +1,7 @@
+//! The program `wasgi`: the command line of the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wasgi::cli::run()
+}

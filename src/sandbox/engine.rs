@@ -1,0 +1,146 @@
+//! One wasmtime engine a process: how guests are compiled, where their memories come from, and the ticker that interrupts them.
+//!
+//! Facts behind each setting: wasmtime's documentation of `Config` and `PoolingAllocationConfig`.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+
+use crate::{fault::HostFault, limits::Limits};
+
+/// How long a guest computes before it yields to its neighbours on the same thread.
+const TICK: Duration = Duration::from_millis(2);
+
+/// A componentize-py component has 14 core instances; others have fewer than 10.
+const CORE_INSTANCES: u32 = 20;
+const TABLES: u32 = 8;
+const MEMORIES: u32 = 4;
+/// A componentize-py component has about 5 700 entries.
+const TABLE_ELEMENTS: usize = 100_000;
+/// What the host keeps of one instance beside its memories.
+const INSTANCE_BYTES: usize = 32 << 20;
+
+/// The engine, and its ticker.
+#[derive(Clone)]
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    ticker: Arc<Ticker>,
+}
+
+impl Engine {
+    /// Sets up an engine whose pool holds what `limits` allow to run at once.
+    ///
+    /// # Errors
+    /// [`HostFault::Sandbox`] when the machine refuses: most often its limit of address space (`ulimit -v`).
+    pub fn new(limits: &Limits) -> Result<Self, HostFault> {
+        let wasmtime = wasmtime::Engine::new(&config(limits))
+            .map_err(|error| HostFault::Sandbox { what: "the sandbox cannot be set up", detail: format!("{error:#}") })?;
+        let ticker = Ticker::start(wasmtime.weak())?;
+        Ok(Self { wasmtime, ticker })
+    }
+
+    /// An engine that only compiles: the same code, no pool.
+    ///
+    /// # Errors
+    /// [`HostFault::Sandbox`] when this processor is not supported.
+    pub fn compiler() -> Result<wasmtime::Engine, HostFault> {
+        wasmtime::Engine::new(&code_config())
+            .map_err(|error| HostFault::Sandbox { what: "the compiler cannot be set up", detail: format!("{error:#}") })
+    }
+
+    /// wasmtime's engine.
+    #[must_use]
+    pub fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.wasmtime
+    }
+
+    /// Says that a guest runs, until the result is dropped: the ticker rests while none does.
+    pub(super) fn running(&self) -> Running {
+        if self.ticker.guests.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.ticker.thread.unpark();
+        }
+        Running(Arc::clone(&self.ticker))
+    }
+}
+
+/// All that decides about machine code. It must be the same for the compiler and for the engine that runs the code.
+fn code_config() -> Config {
+    let mut config = Config::new();
+    config.strategy(Strategy::Cranelift);
+    config.epoch_interruption(true);
+    config.wasm_component_model_async(true);
+    config.wasm_relaxed_simd(false);
+    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(64));
+    config
+}
+
+fn config(limits: &Limits) -> Config {
+    let instances = u32::try_from(limits.concurrency).unwrap_or(u32::MAX).saturating_add(1);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances);
+    pool.total_core_instances(instances.saturating_mul(CORE_INSTANCES));
+    pool.total_memories(instances.saturating_mul(MEMORIES));
+    pool.total_tables(instances.saturating_mul(TABLES));
+    pool.total_stacks(instances);
+    pool.max_core_instances_per_component(CORE_INSTANCES);
+    pool.max_memories_per_component(MEMORIES);
+    pool.max_tables_per_component(TABLES);
+    pool.max_component_instance_size(INSTANCE_BYTES);
+    pool.max_core_instance_size(INSTANCE_BYTES);
+    pool.table_elements(TABLE_ELEMENTS);
+    pool.max_memory_size(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
+    let mut config = code_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// A thread that moves the engine's epoch while guests run, one a process.
+struct Ticker {
+    guests: Arc<AtomicUsize>,
+    thread: Thread,
+}
+
+impl Ticker {
+    fn start(engine: wasmtime::EngineWeak) -> Result<Arc<Self>, HostFault> {
+        let guests = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::downgrade(&guests);
+        let thread = thread::Builder::new()
+            .name("epoch".into())
+            .spawn(move || tick(&engine, &seen))
+            .map_err(|source| HostFault::Io { what: "the epoch thread cannot be started", source })?;
+        Ok(Arc::new(Self { guests, thread: thread.thread().clone() }))
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.thread.unpark();
+    }
+}
+
+fn tick(engine: &wasmtime::EngineWeak, guests: &Weak<AtomicUsize>) {
+    while let (Some(engine), Some(guests)) = (engine.upgrade(), guests.upgrade()) {
+        let idle = guests.load(Ordering::SeqCst) == 0;
+        if !idle {
+            engine.increment_epoch();
+        }
+        drop((engine, guests));
+        if idle { thread::park() } else { thread::park_timeout(TICK) }
+    }
+}
+
+/// A guest runs while this lives.
+pub(super) struct Running(Arc<Ticker>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.guests.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,209 @@
+//! start_response and `write()`: the guest's side of the response's state machine, and the channel that carries it to the connection.
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use wasmtime::component::Resource;
+
+use super::{WriterHandle, server};
+use crate::{
+    fault::GuestFault,
+    limits::Limits,
+    response::{Asked, Ended, Head, HeadFault, Progress, Reply, StartFault, Step},
+    sandbox::{log::raised, state::State, timeline::Timeline},
+};
+
+/// What goes to the connection. A sender that is dropped before `End` means that the response was aborted (S64).
+#[derive(Debug)]
+pub enum Frame {
+    /// A piece of the body; never empty.
+    Data(Bytes),
+    /// The body is whole.
+    End,
+}
+
+/// The connection's side of one response.
+pub struct Wire {
+    /// Takes the head, once.
+    pub head: Option<oneshot::Sender<Reply>>,
+    /// Takes the body; of capacity 1.
+    pub frames: mpsc::Sender<Frame>,
+}
+
+/// The client has gone, or is too slow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::sandbox) enum Undelivered {
+    Gone,
+    TimedOut,
+}
+
+/// How far the response of an exchange is.
+pub(in crate::sandbox) struct Response {
+    progress: Progress,
+    asked: Asked,
+    wire: Wire,
+    /// `write()` was used: the number of chunks says nothing of the length then (S58).
+    written: bool,
+    /// A chunk that came as text, and waits for the empty one that it stands for.
+    detour: Option<Bytes>,
+    head_limit: u64,
+    chunk_limit: u64,
+    /// A rule that the guest broke, to be told when the exchange ends.
+    fault: Option<GuestFault>,
+}
+
+impl Response {
+    pub fn new(wire: Wire, asked: Asked, limits: &Limits) -> Self {
+        let (head_limit, chunk_limit) = (limits.response_head_bytes, limits.chunk_bytes);
+        Self { progress: Progress::Unstarted, asked, wire, written: false, detour: None, head_limit, chunk_limit, fault: None }
+    }
+
+    pub(super) fn start(
+        &mut self,
+        status: &str,
+        fields: Vec<(String, String)>,
+        exc_info: Option<server::ExcInfo>,
+    ) -> Result<(), server::StartError> {
+        if let Some(exc) = &exc_info {
+            self.fault = Some(GuestFault::Raised(raised(&exc.kind, &exc.message, &exc.traceback)));
+        }
+        let head = Head::new(status, fields, self.head_limit);
+        let (progress, result) = self.progress_mut(|progress| progress.start(head, exc_info.is_some()));
+        self.progress = progress;
+        result.map_err(server::StartError::from)
+    }
+
+    fn progress_mut<T>(&mut self, transition: impl FnOnce(Progress) -> T) -> T {
+        transition(std::mem::replace(&mut self.progress, Progress::Unstarted))
+    }
+
+    /// Takes the text that stands for a chunk.
+    pub(super) fn detour(&mut self, text: &str) -> wasmtime::Result<()> {
+        let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+        let bytes = bytes.ok_or_else(|| wasmtime::Error::msg("a chunk has a character above U+00FF"))?;
+        if self.detour.replace(bytes.into()).is_some() {
+            return Err(wasmtime::Error::msg("a chunk came as text before the last one was passed"));
+        }
+        Ok(())
+    }
+
+    /// The chunk that the guest passed, whichever way it came.
+    pub fn chunk(&mut self, direct: Vec<u8>) -> Result<Bytes, GuestFault> {
+        let chunk = match self.detour.take() {
+            Some(detour) if direct.is_empty() => detour,
+            Some(_) | None => direct.into(),
+        };
+        let found = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        if found > self.chunk_limit { Err(GuestFault::ChunkTooLong { found, limit: self.chunk_limit }) } else { Ok(chunk) }
+    }
+
+    /// Sends a chunk that the iterable yielded. `only` says that `len()` of the iterable is 1. True: iteration may stop.
+    pub async fn yielded(&mut self, chunk: Bytes, only: bool, timeline: &Timeline) -> Result<Result<bool, Undelivered>, GuestFault> {
+        let step = self.step(chunk, only && !self.written)?;
+        let full = step.full;
+        Ok(self.send(step, timeline).await.map(|()| full))
+    }
+
+    fn step(&mut self, chunk: Bytes, only: bool) -> Result<Step, GuestFault> {
+        let asked = self.asked;
+        match self.progress_mut(|progress| progress.chunk(chunk, asked, only)) {
+            Ok((progress, step)) => {
+                self.progress = progress;
+                if step.cut {
+                    self.fault.get_or_insert(GuestFault::TooLong);
+                }
+                Ok(step)
+            }
+            Err(progress) => {
+                self.progress = progress;
+                Err(GuestFault::NeverStarted)
+            }
+        }
+    }
+
+    /// Hands a step to the connection, and waits until it has taken it (S56).
+    async fn send(&mut self, step: Step, timeline: &Timeline) -> Result<(), Undelivered> {
+        if let Some(reply) = step.commit {
+            self.commit(*reply, timeline)?;
+        }
+        if step.data.is_empty() {
+            return Ok(());
+        }
+        let taken = async {
+            self.wire.frames.send(Frame::Data(step.data)).await.map_err(|_| Undelivered::Gone)?;
+            // A free place means that the connection took the frame. It then writes before it looks at anything else.
+            self.wire.frames.reserve().await.map(drop).or(Ok(()))
+        };
+        timeline.client(taken).await.unwrap_or(Err(Undelivered::TimedOut))?;
+        timeline.progressed();
+        Ok(())
+    }
+
+    fn commit(&mut self, reply: Reply, timeline: &Timeline) -> Result<(), Undelivered> {
+        timeline.progressed();
+        let head = self.wire.head.take().ok_or(Undelivered::Gone)?;
+        head.send(reply).map_err(|_| Undelivered::Gone)
+    }
+
+    /// The application has returned: a head that declares an empty body need not wait (S41).
+    pub fn returned(&mut self, timeline: &Timeline) -> Result<(), Undelivered> {
+        let asked = self.asked;
+        let (progress, commit) = self.progress_mut(|progress| progress.declared_empty(asked));
+        self.progress = progress;
+        commit.map_or(Ok(()), |reply| self.commit(*reply, timeline))
+    }
+
+    /// The body has ended.
+    pub async fn end(&mut self, timeline: &Timeline) -> Result<(), GuestFault> {
+        let asked = self.asked;
+        match self.progress_mut(|progress| progress.end(asked)) {
+            Ended::NeverStarted => return Err(GuestFault::NeverStarted),
+            Ended::Short(missing) => return Err(GuestFault::TooShort { missing }),
+            // Whether the client still listens makes no difference any more.
+            Ended::Commit(reply) => drop(self.commit(*reply, timeline)),
+            Ended::Whole => {}
+        }
+        let whole = self.wire.frames.send(Frame::End);
+        drop(timeline.client(whole).await);
+        Ok(())
+    }
+
+    /// What the guest did wrong though the response could go on.
+    pub fn into_fault(self) -> Option<GuestFault> {
+        self.fault
+    }
+
+    async fn write(&mut self, data: Vec<u8>, timeline: &Timeline) -> wasmtime::Result<Result<(), server::WriteError>> {
+        let chunk = self.chunk(data)?;
+        self.written = true;
+        let step = self.step(chunk, false)?;
+        let cut = step.cut;
+        Ok(match self.send(step, timeline).await {
+            Err(Undelivered::Gone) => Err(server::WriteError::Disconnected),
+            Err(Undelivered::TimedOut) => Err(server::WriteError::TimedOut),
+            Ok(()) if cut => Err(server::WriteError::TooManyBytes),
+            Ok(()) => Ok(()),
+        })
+    }
+}
+
+impl From<StartFault> for server::StartError {
+    fn from(fault: StartFault) -> Self {
+        match fault {
+            StartFault::Head(HeadFault::Status(why)) => Self::InvalidStatus(why.to_owned()),
+            StartFault::Head(head @ (HeadFault::Field { .. } | HeadFault::TooLarge(_))) => Self::InvalidHeader(head.to_string()),
+            StartFault::AlreadyStarted => Self::AlreadyStarted,
+            StartFault::AlreadySent => Self::AlreadySent,
+        }
+    }
+}
+
+impl server::HostWriter for State {
+    async fn write(&mut self, handle: Resource<WriterHandle>, data: Vec<u8>) -> wasmtime::Result<Result<(), server::WriteError>> {
+        let current = self.exchange(&handle)?;
+        current.response.write(data, &current.timeline).await
+    }
+
+    fn drop(&mut self, _: Resource<WriterHandle>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}

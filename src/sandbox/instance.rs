@@ -1,0 +1,328 @@
+//! One guest with its memory. The only place that makes a `Store`.
+//!
+//! Every call into the guest goes through [`Instance::enter`]: it is charged for its CPU time, yields to its neighbours, and after any
+//! trap the instance is broken and never entered again.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use wasmtime::{
+    Store, UpdateDeadline,
+    component::{Resource, ResourceAny, ResourceTable},
+};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx};
+
+use super::{
+    app::{App, Isolation},
+    bindings::{self, wasgi::gateway::server},
+    engine::Running,
+    filesystem::Tmp,
+    hostcalls::{Current, Exchange, InputFault, Response},
+    limiter::MemoryLimiter,
+    log::{RequestLog, StandardStream, Stream, raised},
+    meter::Meter,
+    state::State,
+    timeline::Timeline,
+};
+use crate::{
+    environ::Environ,
+    fault::{Fault, GuestFault, HostFault, Stopped},
+    limits::Limits,
+};
+
+/// Bytes that one host call may lift out of the guest: a chunk as text, twice its size in UTF-8, and what goes with it.
+const HOSTCALL_BYTES: usize = 4 << 20;
+/// Handles, and entries of the resource table.
+const HANDLES: usize = 1_000;
+/// Random bytes a call.
+const RANDOM_BYTES: u64 = 64 << 10;
+
+/// A guest.
+pub struct Instance {
+    store: Store<State>,
+    guest: bindings::AppPython,
+    meter: Arc<Meter>,
+    born: Instant,
+    rested: Instant,
+    first_bytes: usize,
+    served: u32,
+    broken: bool,
+}
+
+/// The iterable that an application returned.
+pub struct Body {
+    resource: ResourceAny,
+    /// `len()` of it is 1.
+    pub only: bool,
+}
+
+/// The CPU budget is used up.
+#[derive(Debug, thiserror::Error)]
+#[error("the CPU limit is used up")]
+struct CpuSpent;
+
+impl Instance {
+    /// Takes an idle instance of `app`, or starts a new one. The time until then is charged to `start_cpu_ms`.
+    ///
+    /// # Errors
+    /// [`GuestFault::Start`] if the guest cannot start within its limits; [`HostFault`] if the machine refuses.
+    pub async fn of(app: &App, request_id: &str) -> Result<Self, Fault> {
+        let idle = match app.options().isolation {
+            Isolation::Request => None,
+            Isolation::Reuse => app.take_idle(),
+        };
+        match idle {
+            Some(instance) => {
+                instance.store.data().log.begin(request_id);
+                Ok(instance)
+            }
+            None => Self::start(app, request_id).await,
+        }
+    }
+
+    async fn start(app: &App, request_id: &str) -> Result<Self, Fault> {
+        let limits = app.limits();
+        let state = state(app)?;
+        state.log.begin(request_id);
+        let meter = Arc::clone(&state.meter);
+        #[expect(clippy::disallowed_methods, reason = "the one place that makes a store")]
+        let mut store = Store::new(app.engine().wasmtime(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        store.set_max_component_handles(HANDLES);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| if store.data().meter.is_spent() { Err(CpuSpent.into()) } else { Ok(UpdateDeadline::Yield(1)) });
+        meter.reset(Duration::from_millis(limits.start_cpu_ms));
+        let _running = app.engine().running();
+        let wall = Duration::from_millis(limits.head_wall_ms);
+        let started = tokio::time::timeout(wall, meter.charge(app.pre().instantiate_async(&mut store))).await;
+        let guest = match started {
+            Ok(Ok(guest)) => guest,
+            Ok(Err(error)) => return Err(not_started(&error).into()),
+            Err(_) => return Err(GuestFault::Stopped(Stopped::Wall).into()),
+        };
+        let (first_bytes, now) = (store.data().limiter.used(), Instant::now());
+        Ok(Self { store, guest, meter, born: now, rested: now, first_bytes, served: 0, broken: false })
+    }
+
+    /// Calls the application. `exchange` is the instance's until [`Instance::finish`].
+    ///
+    /// # Errors
+    /// What the guest did wrong.
+    pub async fn call(&mut self, app: &App, environ: Environ, exchange: Exchange) -> Result<Body, GuestFault> {
+        self.served = self.served.wrapping_add(1);
+        let number = self.served;
+        let timeline = Arc::clone(&exchange.timeline);
+        let response = Response::new(exchange.wire, exchange.asked, app.limits());
+        self.store.data_mut().current = Some(Current { number, input: exchange.input, response, timeline: Arc::clone(&timeline) });
+        self.meter.reset(Duration::from_millis(app.limits().guest_cpu_ms));
+        let (input, errors) = (Resource::new_own(number), Resource::new_own(number));
+        let environ = environ.into_pairs();
+        let (store, guest) = (&mut self.store, &self.guest);
+        let call = guest.wasgi_gateway_application().call_call(store, &environ, input, errors);
+        let result = enter(&mut self.broken, &self.meter, app, &timeline, call).await?;
+        let iterable = result.map_err(|exc| raised_fault(&exc))?;
+        Ok(Body { resource: iterable.body, only: iterable.chunks == Some(1) })
+    }
+
+    /// The next chunk.
+    ///
+    /// # Errors
+    /// What the guest did wrong.
+    pub async fn next(&mut self, app: &App, body: &Body) -> Result<Option<Bytes>, GuestFault> {
+        let timeline = self.timeline()?;
+        let iterator = self.guest.wasgi_gateway_application().body();
+        let call = iterator.call_next(&mut self.store, body.resource);
+        let result = enter(&mut self.broken, &self.meter, app, &timeline, call).await?;
+        let Some(chunk) = result.map_err(|exc| raised_fault(&exc))? else { return Ok(None) };
+        let chunk = self.current()?.response.chunk(chunk);
+        self.broken |= chunk.is_err();
+        chunk.map(Some)
+    }
+
+    /// Sends a chunk. `Some(true)`: iteration may stop. `None`: nobody listens any more.
+    ///
+    /// # Errors
+    /// What the guest did wrong.
+    pub async fn send(&mut self, chunk: Bytes, body: &Body) -> Result<Option<bool>, GuestFault> {
+        let current = self.current()?;
+        let sent = current.response.yielded(chunk, body.only, &current.timeline).await?;
+        Ok(sent.ok())
+    }
+
+    /// The application has returned its iterable. False: nobody listens any more.
+    ///
+    /// # Errors
+    /// None that a guest can cause; see [`Instance::current`].
+    pub fn returned(&mut self) -> Result<bool, GuestFault> {
+        let current = self.current()?;
+        Ok(current.response.returned(&current.timeline).is_ok())
+    }
+
+    /// The body has ended.
+    ///
+    /// # Errors
+    /// [`GuestFault::NeverStarted`] and [`GuestFault::TooShort`].
+    pub async fn end(&mut self) -> Result<(), GuestFault> {
+        let current = self.current()?;
+        current.response.end(&current.timeline).await
+    }
+
+    /// Calls the iterable's `close()`, within its grace, if the guest can still be entered (S67, S68).
+    ///
+    /// # Errors
+    /// What the guest did wrong.
+    pub async fn close(&mut self, app: &App, body: Body) -> Result<(), GuestFault> {
+        if self.broken {
+            return Ok(());
+        }
+        let grace = Duration::from_millis(app.limits().close_grace_ms);
+        let iterator = self.guest.wasgi_gateway_application().body();
+        let call = async {
+            let closed = iterator.call_close(&mut self.store, body.resource).await?;
+            if app.options().isolation == Isolation::Reuse {
+                body.resource.resource_drop_async(&mut self.store).await?;
+            }
+            Ok(closed)
+        };
+        let _running = app.engine().running();
+        let closed = tokio::time::timeout(grace, self.meter.charge(call)).await;
+        match closed {
+            Ok(Ok(closed)) => closed.map_err(|exc| raised_fault(&exc)),
+            Ok(Err(error)) => {
+                self.broken = true;
+                Err(trapped(&error))
+            }
+            Err(_) => {
+                self.broken = true;
+                Err(GuestFault::Stopped(Stopped::Wall))
+            }
+        }
+    }
+
+    /// The exchange is over. The instance goes back to `app` if it may serve another.
+    pub fn finish(mut self, app: &App) -> Finished {
+        let current = self.store.data_mut().current.take();
+        self.store.data().log.finish();
+        let cpu = self.meter.used();
+        let input = current.as_ref().and_then(|current| current.input.fault());
+        let fault = current.and_then(|current| current.response.into_fault());
+        if app.options().isolation == Isolation::Reuse && self.is_fit(app.limits()) {
+            self.rested = Instant::now();
+            app.give_back(self);
+        }
+        Finished { input, fault, cpu }
+    }
+
+    fn is_fit(&self, limits: &Limits) -> bool {
+        let state = self.store.data();
+        let grown = u64::try_from(state.limiter.used().saturating_sub(self.first_bytes)).unwrap_or(u64::MAX);
+        !self.broken
+            && u64::from(self.served) < limits.reuse_requests
+            && self.age() < Duration::from_millis(limits.reuse_age_ms)
+            && grown <= limits.reuse_growth_bytes
+            && !state.tmp.is_worn()
+    }
+
+    /// How long it has lived.
+    pub(super) fn age(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    /// How long it has waited for work.
+    pub(super) fn idle_for(&self) -> Duration {
+        self.rested.elapsed()
+    }
+
+    /// The exchange. It is there between `call` and `finish`, and only then are the methods above called.
+    fn current(&mut self) -> Result<&mut Current, GuestFault> {
+        self.store.data_mut().current.as_mut().ok_or_else(|| GuestFault::Trap("no exchange is running".to_owned()))
+    }
+
+    fn timeline(&mut self) -> Result<Arc<Timeline>, GuestFault> {
+        self.current().map(|current| Arc::clone(&current.timeline))
+    }
+}
+
+/// What is left of an exchange.
+pub struct Finished {
+    /// Why the guest could not read its input, if it could not.
+    pub input: Option<InputFault>,
+    /// A rule that the guest broke though its response went out.
+    pub fault: Option<GuestFault>,
+    /// The CPU time that the guest used.
+    pub cpu: Duration,
+}
+
+/// Runs a call into the guest within its limits.
+async fn enter<T>(
+    broken: &mut bool,
+    meter: &Meter,
+    app: &App,
+    timeline: &Timeline,
+    call: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, GuestFault> {
+    let _running: Running = app.engine().running();
+    // Broken until it has come back: a dropped call leaves the guest in the middle of its work.
+    let was = std::mem::replace(broken, true);
+    match timeline.guest(meter.charge(call)).await {
+        Ok(Ok(value)) => {
+            *broken = was;
+            if timeline.is_expired() { Err(GuestFault::Stopped(Stopped::Wall)) } else { Ok(value) }
+        }
+        Ok(Err(error)) => Err(trapped(&error)),
+        Err(_) => Err(GuestFault::Stopped(Stopped::Wall)),
+    }
+}
+
+/// A new guest's data: nothing of the host, but its own files and an empty `/tmp`.
+fn state(app: &App) -> Result<State, Fault> {
+    let limits = app.limits();
+    let refused = |what| move |source| HostFault::Io { what, source };
+    let tmp = Tmp::new(limits.tmp_bytes).map_err(refused("a private /tmp cannot be made"))?;
+    let log = RequestLog::new(app.log().clone(), limits);
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(StandardStream { log: log.clone(), stream: Stream::Stdout });
+    wasi.stderr(StandardStream { log: log.clone(), stream: Stream::Stderr });
+    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    wasi.max_random_size(RANDOM_BYTES);
+    wasi.arg("wasgi").env("HOME", "/tmp");
+    let unopened = |error: wasmtime::Error| HostFault::Sandbox { what: "a folder of the bundle cannot be opened", detail: format!("{error:#}") };
+    for folder in &app.options().files {
+        wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly).map_err(unopened)?;
+    }
+    wasi.preopened_dir(tmp.path(), "/tmp", FsPerms::ReadWrite).map_err(unopened)?;
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(HANDLES);
+    let meter = Arc::new(Meter::default());
+    Ok(State { wasi: wasi.build(), table, tmp, limiter: MemoryLimiter::new(limits.memory_bytes), meter, log, current: None })
+}
+
+fn raised_fault(exc: &server::ExcInfo) -> GuestFault {
+    GuestFault::Raised(raised(&exc.kind, &exc.message, &exc.traceback))
+}
+
+/// What a failed call means.
+fn trapped(error: &wasmtime::Error) -> GuestFault {
+    if let Some(fault) = error.downcast_ref::<GuestFault>() {
+        return fault.clone();
+    }
+    if error.is::<CpuSpent>() {
+        return GuestFault::Stopped(Stopped::Cpu);
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        return GuestFault::Trap(format!("it called exit({code})"));
+    }
+    GuestFault::Trap(raised("", &format!("{error:?}"), "").message)
+}
+
+fn not_started(error: &wasmtime::Error) -> GuestFault {
+    match trapped(error) {
+        GuestFault::Trap(text) => GuestFault::Start(text),
+        other => other,
+    }
+}

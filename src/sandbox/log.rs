@@ -1,0 +1,328 @@
+//! What a guest writes: `wsgi.errors`, stdout and stderr, as lines of its tenant's log.
+//!
+//! A line goes out when it is whole, with control characters escaped (S29), within what one request and what the tenant may write; the
+//! rest is dropped and counted. The lines are events of the target `wasgi::app`; who keeps them is the operator's choice of subscriber.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::{
+    cli::{IsTerminal, StdoutStream},
+    p2::{OutputStream, Pollable, StreamResult},
+};
+
+use crate::{
+    fault::{GuestFault, Raised},
+    limits::Limits,
+    tenant::TenantId,
+};
+
+/// Longest line; a longer one is cut into several.
+const LINE_BYTES: usize = 8 << 10;
+/// Longest text of an exception; the rest is cut with a mark.
+const RAISED_BYTES: usize = 16 << 10;
+/// What a write to stdout may carry at once.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// A tenant's log, shared by its instances: who writes, and how much it may write in a second.
+#[derive(Clone, Debug)]
+pub struct TenantLog {
+    tenant: TenantId,
+    bucket: Arc<Mutex<Bucket>>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    per_second: u64,
+    since: Instant,
+    used: u64,
+}
+
+impl TenantLog {
+    /// The log of `tenant`.
+    #[must_use]
+    pub fn new(tenant: TenantId, limits: &Limits) -> Self {
+        let bucket = Bucket { per_second: limits.tenant_log_bytes_per_s, since: Instant::now(), used: 0 };
+        Self { tenant, bucket: Arc::new(Mutex::new(bucket)) }
+    }
+
+    /// Whose log it is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Says what went wrong in a request, with the guest's own traceback.
+    pub fn fault(&self, request_id: &str, fault: &GuestFault) {
+        let traceback = match fault {
+            GuestFault::Raised(raised) => raised.traceback.as_str(),
+            GuestFault::NeverStarted
+            | GuestFault::ChunkTooLong { .. }
+            | GuestFault::TooShort { .. }
+            | GuestFault::TooLong
+            | GuestFault::Stopped(_)
+            | GuestFault::Trap(_)
+            | GuestFault::Start(_) => "",
+        };
+        let text = fault.to_string();
+        let mut lines = text.lines().chain(traceback.lines()).map(|line| escape(cut(line, LINE_BYTES)));
+        let first = lines.next().unwrap_or_default();
+        tracing::warn!(target: "wasgi::app", tenant = %self.tenant, request_id, "{first}");
+        for line in lines {
+            tracing::warn!(target: "wasgi::app", tenant = %self.tenant, request_id, "  {line}");
+        }
+    }
+
+    fn line(&self, request_id: &str, stream: &'static str, line: &str) {
+        tracing::info!(target: "wasgi::app", tenant = %self.tenant, request_id, stream, "{}", escape(line));
+    }
+
+    /// Takes `bytes` out of this second's share.
+    fn admits(&self, bytes: u64) -> bool {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if bucket.since.elapsed() >= Duration::from_secs(1) {
+            (bucket.since, bucket.used) = (Instant::now(), 0);
+        }
+        let wanted = bucket.used.saturating_add(bytes);
+        let fits = wanted <= bucket.per_second;
+        if fits {
+            bucket.used = wanted;
+        }
+        fits
+    }
+}
+
+/// The streams of one instance, which carry the id of the request that it serves.
+#[derive(Clone, Debug)]
+pub(super) struct RequestLog(Arc<Mutex<Streams>>);
+
+#[derive(Debug)]
+struct Streams {
+    log: TenantLog,
+    limit: u64,
+    request_id: String,
+    used: u64,
+    dropped: u64,
+    /// Lines that are not whole yet: wsgi.errors, stdout, stderr.
+    partial: [String; 3],
+}
+
+/// Where a text comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stream {
+    Errors,
+    Stdout,
+    Stderr,
+}
+
+const NAMES: [&str; 3] = ["wsgi.errors", "stdout", "stderr"];
+
+impl RequestLog {
+    pub(super) fn new(log: TenantLog, limits: &Limits) -> Self {
+        let partial = Default::default();
+        let streams = Streams { log, limit: limits.request_log_bytes, request_id: String::new(), used: 0, dropped: 0, partial };
+        Self(Arc::new(Mutex::new(streams)))
+    }
+
+    /// A new request begins.
+    pub(super) fn begin(&self, request_id: &str) {
+        let mut streams = self.streams();
+        request_id.clone_into(&mut streams.request_id);
+        (streams.used, streams.dropped) = (0, 0);
+    }
+
+    /// The request ends: what is not a whole line goes out as one, and what was dropped is told.
+    pub(super) fn finish(&self) {
+        let mut streams = self.streams();
+        for (partial, name) in std::mem::take(&mut streams.partial).iter().zip(NAMES) {
+            if !partial.is_empty() {
+                streams.log.line(&streams.request_id, name, partial);
+            }
+        }
+        if streams.dropped > 0 {
+            let (tenant, request_id, dropped) = (&streams.log.tenant, &streams.request_id, streams.dropped);
+            tracing::warn!(target: "wasgi::app", %tenant, request_id, dropped, "its log limit is used up; {dropped} bytes were dropped");
+        }
+    }
+
+    pub(super) fn write(&self, stream: Stream, text: &str) {
+        let mut streams = self.streams();
+        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let used = streams.used.saturating_add(bytes);
+        if used > streams.limit || !streams.log.admits(bytes) {
+            streams.dropped = streams.dropped.saturating_add(bytes);
+            return;
+        }
+        streams.used = used;
+        streams.append(stream, text);
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Streams {
+    fn append(&mut self, stream: Stream, text: &str) {
+        let Self { log, request_id, partial: [errors, stdout, stderr], .. } = self;
+        let (partial, name) = match stream {
+            Stream::Errors => (errors, "wsgi.errors"),
+            Stream::Stdout => (stdout, "stdout"),
+            Stream::Stderr => (stderr, "stderr"),
+        };
+        for piece in text.split_inclusive('\n') {
+            partial.push_str(piece);
+            while partial.len() > LINE_BYTES || partial.ends_with('\n') {
+                let head = cut(partial, LINE_BYTES).len();
+                let rest = partial.split_off(head);
+                let line = std::mem::replace(partial, rest);
+                log.line(request_id, name, line.trim_end_matches(['\r', '\n']));
+            }
+        }
+    }
+}
+
+/// The longest start of `text` that has at most `most` bytes.
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// Control characters would let a guest forge lines and drive a terminal (S29).
+fn escape(text: &str) -> String {
+    let plain = |c: char| c == '\t' || !c.is_control();
+    if text.chars().all(plain) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if plain(c) { vec![c] } else { c.escape_default().collect() }).collect()
+}
+
+/// An exception of a guest, each part cut at 16 KiB. Of a traceback the end is kept, where the cause stands.
+pub(super) fn raised(kind: &str, message: &str, traceback: &str) -> Raised {
+    let shortened = |text: &str| match cut(text, RAISED_BYTES) {
+        whole if whole.len() == text.len() => escape(text),
+        start => format!("{} […]", escape(start)),
+    };
+    let mut start = traceback.len().saturating_sub(RAISED_BYTES);
+    while !traceback.is_char_boundary(start) {
+        start += 1;
+    }
+    let mark = if start > 0 { "[…]\n" } else { "" };
+    let traceback = format!("{mark}{}", traceback.get(start..).unwrap_or_default());
+    Raised { kind: shortened(kind), message: shortened(message), traceback }
+}
+
+/// Stdout or stderr of a guest.
+#[derive(Clone, Debug)]
+pub(super) struct StandardStream {
+    pub log: RequestLog,
+    pub stream: Stream,
+}
+
+impl IsTerminal for StandardStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for StandardStream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for StandardStream {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for StandardStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.log.write(self.stream, &String::from_utf8_lossy(&bytes));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES)
+    }
+}
+
+impl AsyncWrite for StandardStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.log.write(self.stream, &String::from_utf8_lossy(bytes));
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s29_control_characters_are_escaped_and_text_is_not() {
+        assert_eq!(escape("caf\u{e9}\t\u{20ac}"), "caf\u{e9}\t\u{20ac}");
+        assert_eq!(escape("\u{1b}[31mred\r\nforged"), "\\u{1b}[31mred\\r\\nforged");
+    }
+
+    #[test]
+    fn an_exceptions_parts_are_cut_with_a_mark() {
+        let long = "\u{20ac}".repeat(8 << 10);
+        let cut = raised("E", &long, &format!("{long}\nlast"));
+        assert_eq!(cut.message.len(), RAISED_BYTES / 3 * 3 + " […]".len());
+        assert!(cut.traceback.starts_with("[…]\n") && cut.traceback.ends_with("\nlast") && cut.traceback.len() < RAISED_BYTES + 10);
+        assert_eq!(raised("E", "m", "t"), Raised { kind: "E".into(), message: "m".into(), traceback: "t".into() });
+    }
+
+    #[test]
+    fn a_requests_log_is_kept_under_and_at_its_limit_and_dropped_over_it() {
+        let limits = Limits { request_log_bytes: 10, ..Limits::default() };
+        let log = RequestLog::new(TenantLog::new(TenantId::of("t"), &limits), &limits);
+        log.begin("id");
+        log.write(Stream::Errors, "123456789");
+        log.write(Stream::Errors, "0");
+        assert_eq!((log.streams().partial[0].as_str(), log.streams().dropped), ("1234567890", 0));
+        log.write(Stream::Errors, "x");
+        assert_eq!((log.streams().partial[0].as_str(), log.streams().dropped), ("1234567890", 1));
+    }
+
+    #[test]
+    fn a_tenants_rate_is_held_over_its_requests() {
+        let limits = Limits { tenant_log_bytes_per_s: 10, ..Limits::default() };
+        let log = TenantLog::new(TenantId::of("t"), &limits);
+        assert_eq!([log.admits(9), log.admits(1), log.admits(1)], [true, true, false]);
+    }
+
+    #[test]
+    fn a_line_without_an_end_stays_bounded() {
+        let limits = Limits::default();
+        let log = RequestLog::new(TenantLog::new(TenantId::of("t"), &limits), &limits);
+        log.write(Stream::Stdout, &"x".repeat(LINE_BYTES * 3 + 1));
+        assert_eq!(log.streams().partial[1], "x");
+    }
+}

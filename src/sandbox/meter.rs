@@ -1,0 +1,63 @@
+//! The CPU time of a guest: the thread's CPU clock across each poll of the guest's future.
+//!
+//! A wait is no poll, and so is not charged. Work that the host does for the guest on the same thread is.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// What a guest has used of its budget. Written and read by one thread; atomic only because a `Store` may move between threads.
+#[derive(Debug, Default)]
+pub struct Meter {
+    used_ns: AtomicU64,
+    budget_ns: AtomicU64,
+    entered_ns: AtomicU64,
+}
+
+impl Meter {
+    /// Starts anew with `budget`.
+    pub fn reset(&self, budget: Duration) {
+        self.used_ns.store(0, Ordering::Relaxed);
+        self.budget_ns.store(nanos(budget), Ordering::Relaxed);
+    }
+
+    /// What was used up to the last wait.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        Duration::from_nanos(self.used_ns.load(Ordering::Relaxed))
+    }
+
+    /// Whether the budget is used up, the running poll included.
+    pub(super) fn is_spent(&self) -> bool {
+        let running = thread_cpu_ns().saturating_sub(self.entered_ns.load(Ordering::Relaxed));
+        self.used_ns.load(Ordering::Relaxed).saturating_add(running) >= self.budget_ns.load(Ordering::Relaxed)
+    }
+
+    /// Runs `guest`, and charges its polls.
+    pub(super) async fn charge<T>(&self, guest: impl Future<Output = T>) -> T {
+        let mut guest = pin!(guest);
+        poll_fn(|context| {
+            let entered = thread_cpu_ns();
+            self.entered_ns.store(entered, Ordering::Relaxed);
+            let poll = guest.as_mut().poll(context);
+            self.used_ns.fetch_add(thread_cpu_ns().saturating_sub(entered), Ordering::Relaxed);
+            poll
+        })
+        .await
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,29 @@
+//! The sandbox: everything that touches wasmtime.
+//!
+//! [`Engine`] holds the rules of the machine code and the pool of memories; [`App`] is a component that is ready to be instantiated; [`Instance`] is one
+//! guest with its memory, and the only place that makes a `Store`. The guest's calls into the host are in `hostcalls`. No HTTP library
+//! and no socket is known here.
+//!
+//! Next: [`crate::exchange`] drives an instance through one request.
+
+mod app;
+mod bindings;
+mod engine;
+mod filesystem;
+mod hostcalls;
+mod instance;
+mod limiter;
+mod log;
+mod meter;
+mod state;
+mod timeline;
+
+pub use self::{
+    app::{App, AppOptions, BadComponent, Isolation, ReadOnlyFolder},
+    engine::Engine,
+    hostcalls::{Exchange, Frame, Input, InputFault, Wire},
+    instance::{Body, Finished, Instance},
+    log::TenantLog,
+    meter::Meter,
+    timeline::{Expired, Timeline},
+};

@@ -1,0 +1,206 @@
+//! The wall clock of one exchange: until when the guest may answer, and what it waits for meanwhile.
+//!
+//! Waits for the client (its body, its reading) have their own limit, the time without progress, and do not count against the guest.
+//! When the time is up, host calls that the guest is parked in are answered first, so that it can end; after the grace it is dropped.
+
+use std::{
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::limits::Limits;
+
+/// The time is up, or the client was too slow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Expired;
+
+/// The clock of one exchange.
+#[derive(Debug)]
+pub struct Timeline {
+    end: Instant,
+    progress: Duration,
+    grace: Duration,
+    now: Mutex<Phase>,
+    expired: watch::Sender<bool>,
+}
+
+/// Until when the guest has time, or that it is the client who has it.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// The guest works; with `left` still to go when it started at `since`.
+    Guest { since: Instant, left: Duration },
+    /// The client is waited for; the guest keeps `left`.
+    Client { left: Duration },
+}
+
+impl Timeline {
+    /// Starts when the application is called.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        let (now, head) = (Instant::now(), Duration::from_millis(limits.head_wall_ms));
+        Self {
+            end: now + Duration::from_millis(limits.exchange_wall_ms),
+            progress: Duration::from_millis(limits.progress_wall_ms),
+            grace: Duration::from_millis(limits.close_grace_ms),
+            now: Mutex::new(Phase::Guest { since: now, left: head }),
+            expired: watch::Sender::new(false),
+        }
+    }
+
+    /// Whether the time was up.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        *self.expired.borrow()
+    }
+
+    /// What `close()` has.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// Something was sent: from now on it is progress that counts.
+    pub fn progressed(&self) {
+        *self.phase() = Phase::Guest { since: Instant::now(), left: self.progress };
+    }
+
+    /// Waits for the client, at most as long as it may be without progress.
+    ///
+    /// # Errors
+    /// [`Expired`] when the client or the exchange is out of time.
+    pub async fn client<T>(&self, wait: impl Future<Output = T>) -> Result<T, Expired> {
+        let _waiting = self.pause();
+        let mut expired = self.expired.subscribe();
+        tokio::select! {
+            biased;
+            _ = expired.wait_for(|over| *over) => Err(Expired),
+            done = wait => Ok(done),
+            () = sleep_until(self.end.min(Instant::now() + self.progress)) => Err(Expired),
+        }
+    }
+
+    /// Runs a guest's call within its time.
+    ///
+    /// # Errors
+    /// [`Expired`] when it did not end within its time and the grace; the instance must be dropped then.
+    pub async fn guest<T>(&self, call: impl Future<Output = T>) -> Result<T, Expired> {
+        tokio::select! {
+            biased;
+            done = call => Ok(done),
+            () = self.over() => Err(Expired),
+        }
+    }
+
+    async fn over(&self) {
+        loop {
+            sleep_until(self.deadline()).await;
+            if self.deadline() <= Instant::now() {
+                break;
+            }
+        }
+        self.expired.send_replace(true);
+        sleep(self.grace).await;
+    }
+
+    /// The earliest time at which the guest can be too late, as far as is known now.
+    fn deadline(&self) -> Instant {
+        let own = match *self.phase() {
+            Phase::Guest { since, left } => since + left,
+            Phase::Client { left } => Instant::now() + left.max(Duration::from_millis(1)),
+        };
+        own.min(self.end)
+    }
+
+    fn pause(&self) -> Waiting<'_> {
+        let mut phase = self.phase();
+        if let Phase::Guest { since, left } = *phase {
+            *phase = Phase::Client { left: left.saturating_sub(since.elapsed()) };
+        }
+        Waiting(self)
+    }
+
+    fn resume(&self) {
+        let mut phase = self.phase();
+        if let Phase::Client { left } = *phase {
+            *phase = Phase::Guest { since: Instant::now(), left };
+        }
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The client is waited for while this lives.
+struct Waiting<'a>(&'a Timeline);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.resume();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits { head_wall_ms: 100, progress_wall_ms: 200, exchange_wall_ms: 1_000, close_grace_ms: 50, ..Limits::default() }
+    }
+
+    async fn lived(timeline: &Timeline) -> u128 {
+        let started = Instant::now();
+        assert_eq!(timeline.guest(pending::<()>()).await, Err(Expired));
+        started.elapsed().as_millis()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_is_dropped_after_its_time_and_the_grace() {
+        let timeline = Timeline::new(&limits());
+        assert_eq!(timeline.guest(sleep(Duration::from_millis(99))).await, Ok(()));
+        assert_eq!((lived(&timeline).await, timeline.is_expired()), (51, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_the_client_is_not_charged_to_the_guest() {
+        let timeline = Timeline::new(&limits());
+        let call = async {
+            assert_eq!(timeline.client(sleep(Duration::from_millis(190))).await, Ok(()));
+            sleep(Duration::from_millis(90)).await;
+        };
+        assert_eq!(timeline.guest(call).await, Ok(()));
+        assert!(!timeline.is_expired());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_without_progress_is_too_slow() {
+        let timeline = Timeline::new(&limits());
+        assert_eq!(timeline.client(sleep(Duration::from_millis(199))).await, Ok(()));
+        assert_eq!(timeline.client(sleep(Duration::from_millis(201))).await, Err(Expired));
+        assert!(!timeline.is_expired());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_exchange_wakes_a_parked_host_call() {
+        let timeline = Timeline::new(&Limits { progress_wall_ms: 10_000, exchange_wall_ms: 300, ..limits() });
+        let parked = timeline.guest(async { timeline.client(pending::<()>()).await }).await;
+        assert_eq!(parked, Ok(Err(Expired)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_gives_new_time() {
+        let timeline = Timeline::new(&limits());
+        timeline.progressed();
+        assert_eq!(timeout(Duration::from_millis(260), lived(&timeline)).await, Ok(250));
+    }
+}

@@ -1,0 +1,130 @@
+//! Accepts connections, within the limits of all and of a peer.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::watch, time::sleep};
+
+use super::{Shared, connection};
+use crate::{
+    environ::{Local, Peer},
+    limits::Limits,
+};
+
+/// After an error of `accept`, most often too many open files, the next try waits so long.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The connections of a worker, counted.
+#[derive(Debug)]
+pub(super) struct Doors {
+    all: u64,
+    of_peer: u64,
+    open: Mutex<HashMap<IpAddr, u64>>,
+}
+
+impl Doors {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { all: limits.connections, of_peer: limits.peer_connections, open: Mutex::default() }
+    }
+
+    /// Lets a connection in, until the result is dropped.
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Inside> {
+        let mut open = self.open();
+        let all: u64 = open.values().sum();
+        let own = open.entry(peer).or_default();
+        if all >= self.all || *own >= self.of_peer {
+            if *own == 0 {
+                open.remove(&peer);
+            }
+            return None;
+        }
+        *own += 1;
+        Some(Inside { doors: Arc::clone(self), peer })
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, u64>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that was let in.
+#[derive(Debug)]
+pub(super) struct Inside {
+    doors: Arc<Doors>,
+    peer: IpAddr,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let mut open = self.doors.open();
+        if let Some(count) = open.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// Accepts until `stop`. A connection above a limit is closed at once, before anything is read.
+pub(super) async fn accept(listener: TcpListener, doors: Arc<Doors>, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stopping| *stopping) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let Some(inside) = doors.enter(peer.ip()) else {
+                    tracing::info!(%peer, "a connection was refused: there are too many");
+                    continue;
+                };
+                let Ok(local) = stream.local_addr() else { continue };
+                let serving = connection::serve(stream, Peer(peer), Local(local), Arc::clone(&shared), stop.clone());
+                drop(shared.tasks.spawn(async move {
+                    serving.await;
+                    drop(inside);
+                }));
+            }
+            Err(error) => {
+                tracing::warn!("accepting a connection failed: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doors(connections: u64, peer_connections: u64) -> Arc<Doors> {
+        Arc::new(Doors::new(&Limits { connections, peer_connections, ..Limits::default() }))
+    }
+
+    #[test]
+    fn a_peers_connections_are_let_in_under_and_at_its_limit_and_refused_over_it() {
+        let (doors, peer, other) = (doors(10, 2), IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let inside: Vec<_> = (0..2).map(|_| doors.enter(peer)).collect();
+        assert!(inside.iter().all(Option::is_some));
+        assert!(doors.enter(peer).is_none());
+        assert!(doors.enter(other).is_some());
+        drop(inside);
+        assert!(doors.enter(peer).is_some());
+    }
+
+    #[test]
+    fn all_connections_are_let_in_under_and_at_the_limit_and_refused_over_it() {
+        let doors = doors(3, 3);
+        let inside: Vec<_> = (1..=3).map(|last| doors.enter(IpAddr::from([192, 0, 2, last]))).collect();
+        assert!(inside.iter().all(Option::is_some));
+        assert!(doors.enter(IpAddr::from([192, 0, 2, 4])).is_none());
+        drop(inside);
+        assert_eq!(doors.open().len(), 0);
+    }
+}

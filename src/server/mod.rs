@@ -1,0 +1,139 @@
+//! The server: sockets and HTTP around [`crate::exchange`].
+//!
+//! ```text
+//! listener → connection → router → admission → exchange → reply
+//! ```
+//!
+//! [`Server`] is one worker: it is given its listeners, runs on the one thread that polls it, and knows no other worker. A supervisor
+//! hands the same listeners to several.
+
+mod access_log;
+mod admission;
+mod connection;
+mod listener;
+mod reply;
+mod router;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio_util::task::TaskTracker;
+
+pub use self::router::Router;
+use self::{admission::Admission, listener::Doors};
+use crate::{exchange::Route, limits::Limits};
+
+/// How often idle instances are looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// What a server needs to know.
+pub struct Config {
+    /// Where it listens; port 0 takes a free one.
+    pub bind: Vec<SocketAddr>,
+    /// What it serves.
+    pub route: Route,
+    /// How long a stop waits for requests in flight.
+    pub stop_grace: Duration,
+}
+
+/// A worker with its listeners.
+///
+/// ```no_run
+/// use std::{sync::Arc, time::Duration};
+/// use wasgi::{App, AppOptions, Artifacts, Config, Engine, Isolation, Limits, Mount, Route, Server, TenantId, TenantLog, Uploads};
+///
+/// # async fn example() -> anyhow::Result<()> {
+/// let limits = Limits::default();
+/// let engine = Engine::new(&limits)?;
+/// let loaded = Artifacts::new("/var/cache/wasgi")?.load(&engine, "hello.wasm".as_ref(), &limits)?;
+/// let log = TenantLog::new(TenantId::of("hello"), &limits);
+/// let options = AppOptions { log, limits, isolation: Isolation::Request, files: loaded.files };
+/// let app = Arc::new(App::new(&engine, &loaded.component, options)?);
+/// let route = Route { app, mount: Mount::default(), uploads: Uploads::Streamed };
+///
+/// let bind = vec![([127, 0, 0, 1], 0).into()];
+/// let server = Server::bind(Config { bind, route, stop_grace: Duration::from_secs(10) })?;
+/// println!("http://{}", server.local_addr()[0]);
+/// server.run(async { drop(tokio::signal::ctrl_c().await) }).await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    shared: Arc<Shared>,
+    stop_grace: Duration,
+}
+
+/// What all connections of a worker share.
+struct Shared {
+    router: Router,
+    admission: Arc<Admission>,
+    limits: Limits,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Binds the addresses. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When an address is in use or not ours; the error names it.
+    pub fn bind(config: Config) -> io::Result<Self> {
+        let named = |address: &SocketAddr| {
+            std::net::TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+        };
+        let listeners = config.bind.iter().map(named).collect::<io::Result<Vec<_>>>()?;
+        Self::with_listeners(listeners, config.route, config.stop_grace)
+    }
+
+    /// Serves on listeners that were bound elsewhere: by a supervisor, or by a service manager.
+    ///
+    /// # Errors
+    /// When a listener cannot be made ready for this runtime.
+    pub fn with_listeners(listeners: Vec<std::net::TcpListener>, route: Route, stop_grace: Duration) -> io::Result<Self> {
+        let ready = |listener: std::net::TcpListener| {
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        };
+        let listeners = listeners.into_iter().map(ready).collect::<io::Result<Vec<_>>>()?;
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let limits = route.app.limits().clone();
+        let admission = Arc::new(Admission::new(&limits));
+        let shared = Arc::new(Shared { router: Router::new(route), admission, limits, tasks: TaskTracker::new() });
+        Ok(Self { listeners, addresses, shared, stop_grace })
+    }
+
+    /// The addresses that it listens on, in the order of the configuration.
+    #[must_use]
+    pub fn local_addr(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Serves until `shutdown` is ready. Then no connection is accepted any more, idle ones are closed, and requests in flight have
+    /// `stop_grace` to end. The guest's time is limited anyhow; the grace bounds slow clients.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listeners, shared, stop_grace, .. } = self;
+        let stop = watch::Sender::new(false);
+        let doors = Arc::new(Doors::new(&shared.limits));
+        for listener in listeners {
+            let accepting = listener::accept(listener, Arc::clone(&doors), Arc::clone(&shared), stop.subscribe());
+            drop(shared.tasks.spawn(accepting));
+        }
+        let housekeeping = async {
+            loop {
+                tokio::time::sleep(HOUSEKEEPING).await;
+                shared.router.retire_idle();
+            }
+        };
+        tokio::select! {
+            () = shutdown => {}
+            () = housekeeping => {}
+        }
+        stop.send_replace(true);
+        shared.admission.stop();
+        shared.tasks.close();
+        if timeout(stop_grace, shared.tasks.wait()).await.is_err() {
+            tracing::warn!("{} tasks did not end within the grace of a stop, and are broken off", shared.tasks.len());
+        }
+    }
+}

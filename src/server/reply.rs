@@ -1,0 +1,109 @@
+//! A response as hyper sends it: from the guest's [`Answer`], or from a [`Fault`].
+//!
+//! hyper is never handed an application's Content-Length beside a body of known length, for it would send both; it makes the field from
+//! the body's length. For HEAD and 304 there is no body, and the field is set here.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{Response, ext::ReasonPhrase};
+
+use super::access_log::Entry;
+use crate::{
+    exchange::{Aborted, Answer, ReplyBody},
+    fault::Fault,
+    response::Framing,
+};
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const SERVER: HeaderValue = HeaderValue::from_static("wasgi");
+
+/// A response's body, which writes its entry of the access log when it is done with, whole or not.
+pub(super) struct Outgoing {
+    source: Source,
+    entry: Entry,
+}
+
+enum Source {
+    Guest(ReplyBody),
+    Host(Option<Bytes>),
+}
+
+/// The guest's answer.
+pub(super) fn answer(answer: Answer, mut entry: Entry) -> Response<Outgoing> {
+    let Answer { reply, body } = answer;
+    entry.status(reply.status.code);
+    let mut response = Response::new(Outgoing { source: Source::Guest(body), entry });
+    *response.status_mut() = reply.status.code;
+    // The reason was checked; hyper sends its own for one that it would not take.
+    if let Ok(reason) = ReasonPhrase::try_from(reply.status.reason) {
+        response.extensions_mut().insert(reason);
+    }
+    let fields = response.headers_mut();
+    for (name, value) in reply.fields {
+        fields.append(name, value);
+    }
+    if let Framing::Empty { content_length: Some(length) } = reply.framing {
+        fields.insert(header::CONTENT_LENGTH, length.into());
+    }
+    fields.entry(header::SERVER).or_insert(SERVER);
+    response
+}
+
+/// The host's answer.
+pub(super) fn fault(fault: &Fault, mut entry: Entry) -> Response<Outgoing> {
+    let status = fault.status();
+    entry.fault(fault, status);
+    let text = Bytes::from(fault.public_text(entry.request_id()));
+    let mut response = Response::new(Outgoing { source: Source::Host(Some(text)), entry });
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    fields.insert(header::SERVER, SERVER);
+    if matches!(fault, Fault::Busy(_)) {
+        fields.insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    if status == http::StatusCode::METHOD_NOT_ALLOWED {
+        fields.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    if fault.closes() {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let poll = match &mut self.source {
+            Source::Guest(body) => Pin::new(body).poll_frame(context),
+            Source::Host(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &poll {
+            self.entry.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        poll
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Guest(body) => body.is_end_stream(),
+            Source::Host(text) => text.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Guest(body) => body.size_hint(),
+            Source::Host(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX))),
+        }
+    }
+}
