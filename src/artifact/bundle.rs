@@ -6,6 +6,7 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Component, Path, PathBuf},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use thiserror::Error;
@@ -15,6 +16,8 @@ use crate::sandbox::ReadOnlyFolder;
 /// Files and folders of one bundle.
 const ENTRIES: u64 = 100_000;
 const LEVEL: i32 = 9;
+/// The time of every folder: Python's import system need not list one again whose time it knows (`guest/python/wasgi/prepare.py`).
+const FOLDER_TIME: Duration = Duration::from_secs(1);
 
 /// Why a bundle is not unpacked.
 #[derive(Debug, Error)]
@@ -91,10 +94,15 @@ impl Bundle {
                     // `create_new`: a second entry of the same name does not write through what the first has become.
                     let mut file = File::create_new(&target)?;
                     io::copy(&mut entry, &mut file)?;
-                    let seconds = std::time::Duration::from_secs(entry.header().mtime()?);
-                    file.set_modified(std::time::UNIX_EPOCH + seconds)?;
+                    file.set_modified(UNIX_EPOCH + Duration::from_secs(entry.header().mtime()?))?;
                 }
                 _ => return Err(BundleFault::Kind(path.display().to_string())),
+            }
+        }
+        for entry in walkdir::WalkDir::new(to) {
+            let entry = entry.map_err(io::Error::from)?;
+            if entry.file_type().is_dir() {
+                File::open(entry.path())?.set_modified(UNIX_EPOCH + FOLDER_TIME)?;
             }
         }
         Ok(())
@@ -124,7 +132,7 @@ fn append_file<W: io::Write>(archive: &mut tar::Builder<W>, path: &Path, from: &
     let mut header = tar::Header::new_gnu();
     header.set_size(status.len());
     header.set_mode(0o644);
-    let modified = status.modified()?.duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_secs());
+    let modified = status.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
     header.set_mtime(modified);
     archive.append_data(&mut header, path, file.take(status.len()))
 }

@@ -30,8 +30,10 @@ def prepare(folder):
             application = _application(plan, report)
             gateway.serve(application, {name: value for name, value in os.environ.items() if before.get(name) != value})
             _import_bindings()
+            _import_usual()
         _compile(plan["compile"])
         _copy(plan["copy"])
+        _settle_finders()
     except BaseException as error:
         if report["error"] is None:
             report["error"] = {"kind": "raised", "text": f"{type(error).__name__}: {error}"}
@@ -79,6 +81,43 @@ def _import_bindings():
     """The generated bindings are not there at run time."""
     for name in ("wit_world.imports.server", "wit_world.imports.latin1", "wit_world.exports.application"):
         importlib.import_module(name)
+
+
+# What the frameworks import in their first request: it costs a fresh instance milliseconds, and the image a few kilobytes.
+_USUAL = (
+    "email.utils",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "html",
+    "http.cookies",
+    "linecache",
+    "mimetypes",
+    "stringprep",
+    "tempfile",
+    "traceback",
+    "unicodedata",
+    "uuid",
+    "zoneinfo",
+)
+
+
+def _import_usual():
+    for name in _USUAL:
+        importlib.import_module(name)
+
+
+# The time that the host gives to every folder of a bundle (`src/artifact/bundle.rs`).
+_FOLDER_TIME = 1
+
+
+def _settle_finders():
+    """The import system lists a folder again when its time has changed, which costs a call to the host for each name in it. The folders
+    of a bundle never change: what is known of them now stays true."""
+    for path, finder in sys.path_importer_cache.items():
+        if hasattr(finder, "_fill_cache"):
+            finder._fill_cache()
+            finder._path_mtime = _FOLDER_TIME
 
 
 def _sources(folder):
