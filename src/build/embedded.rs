@@ -24,8 +24,8 @@ const SDK: &[(&str, &str)] = files! {
 };
 
 const WIT: &[(&str, &str)] = files! {
+    "gateway.wit" = "wit/gateway.wit",
     "latin1.wit" = "wit/latin1.wit",
-    "server.wit" = "wit/server.wit",
 };
 
 /// All of them, for a digest.

@@ -65,7 +65,7 @@ fn app(typed: &args::Serve, file: &Path, limits: Limits) -> Result<App, Failure>
     let log = TenantLog::new(tenant, &limits);
     let options = AppOptions { log, limits, isolation: typed.isolation.into(), files };
     App::new(&engine, &component, options).map_err(|bad| {
-        Failure::failed(format!("{}: {bad}", file.display()), "build it with `wasgi build`, or for the world in wit/server.wit")
+        Failure::failed(format!("{}: {bad}", file.display()), "build it with `wasgi build`, or for the world in wit/gateway.wit")
     })
 }
 

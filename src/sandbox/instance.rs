@@ -12,13 +12,13 @@ use std::{
 use bytes::Bytes;
 use wasmtime::{
     Store, UpdateDeadline,
-    component::{Resource, ResourceAny, ResourceTable},
+    component::{ResourceAny, ResourceTable},
 };
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx};
 
 use super::{
     app::{App, Isolation},
-    bindings::{self, wasgi::gateway::server},
+    bindings::{self, wasgi::gateway::types::ExcInfo},
     engine::Running,
     filesystem::Tmp,
     hostcalls::{Current, Exchange, InputFault, Response},
@@ -114,16 +114,14 @@ impl Instance {
     /// # Errors
     /// What the guest did wrong.
     pub async fn call(&mut self, app: &App, environ: Environ, exchange: Exchange) -> Result<Body, GuestFault> {
-        self.served = self.served.wrapping_add(1);
-        let number = self.served;
+        self.served = self.served.saturating_add(1);
         let timeline = Arc::clone(&exchange.timeline);
         let response = Response::new(exchange.wire, exchange.asked, app.limits());
-        self.store.data_mut().current = Some(Current { number, input: exchange.input, response, timeline: Arc::clone(&timeline) });
+        self.store.data_mut().current = Some(Current { input: exchange.input, response, timeline: Arc::clone(&timeline) });
         self.meter.reset(Duration::from_millis(app.limits().guest_cpu_ms));
-        let (input, errors) = (Resource::new_own(number), Resource::new_own(number));
         let environ = environ.into_pairs();
         let (store, guest) = (&mut self.store, &self.guest);
-        let call = guest.wasgi_gateway_application().call_call(store, &environ, input, errors);
+        let call = guest.wasgi_gateway_application().call_call(store, &environ);
         let result = enter(&mut self.broken, &self.meter, app, &timeline, call).await?;
         let iterable = result.map_err(|exc| raised_fault(&exc))?;
         Ok(Body { resource: iterable.body, only: iterable.chunks == Some(1) })
@@ -302,7 +300,7 @@ fn state(app: &App) -> Result<State, Fault> {
     Ok(State { wasi: wasi.build(), table, tmp, limiter: MemoryLimiter::new(limits.memory_bytes), meter, log, current: None })
 }
 
-fn raised_fault(exc: &server::ExcInfo) -> GuestFault {
+fn raised_fault(exc: &ExcInfo) -> GuestFault {
     GuestFault::Raised(raised(&exc.kind, &exc.message, &exc.traceback))
 }
 

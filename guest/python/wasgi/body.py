@@ -9,11 +9,11 @@ from . import chunk, exc_info
 class Body(_Body):
     """Only ``__iter__``, ``__next__``, ``__len__`` and ``close`` of the iterable are used (S69)."""
 
-    def __init__(self, iterable, exchange):
+    def __init__(self, iterable, input):
         self._iterable = iterable
         self._iterator = None
         self._pieces = iter(())
-        self._exchange = exchange
+        self._input = input
 
     def count(self):
         """``len()`` of the iterable, where that helps the host: with 1, it makes the first chunk's length the Content-Length. So that
@@ -69,8 +69,9 @@ class Body(_Body):
                     close()
                 return
             finally:
-                self._exchange.release()
-                self._iterable = self._iterator = self._pieces = self._exchange = None
+                # What the application kept of its input is dead.
+                self._input.release()
+                self._iterable = self._iterator = self._pieces = self._input = None
         except BaseException as error:
             failed = exc_info.of(error)
         raise Err(failed)

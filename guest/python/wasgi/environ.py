@@ -7,13 +7,13 @@ from .input import Input
 _FLAGS = ("wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once", "wsgi.input_terminated")
 
 
-def from_pairs(pairs, handle):
+def from_pairs(pairs):
     """A new dict for one request. The application may change it (S2)."""
     environ = dict(pairs)
     environ["wsgi.version"] = (1, 0)
     for name in _FLAGS:
         environ[name] = environ.get(name) == "1"
-    environ["wsgi.input"] = Input(handle)
+    environ["wsgi.input"] = Input()
     environ["wsgi.errors"] = ERRORS
     environ["wsgi.file_wrapper"] = FileWrapper
     return environ

@@ -2,7 +2,7 @@
 
 import traceback
 
-from wit_world.imports.server import ExcInfo
+from wit_world.imports.types import ExcInfo
 
 _OWN = __file__.rpartition("/")[0] + "/"
 

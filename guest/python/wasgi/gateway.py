@@ -8,7 +8,6 @@ from wit_world.exports.application import Iterable
 
 from . import environ as _environ, exc_info
 from .body import Body
-from .errors import ERRORS
 from .start_response import start_response
 
 _application = None
@@ -21,37 +20,23 @@ def serve(application, variables):
     _application, _variables = application, variables
 
 
-class _Exchange:
-    """What must not outlive its request."""
-
-    __slots__ = ("input",)
-
-    def __init__(self, input):
-        self.input = input
-
-    def release(self):
-        self.input.release()
-        ERRORS.attach(None)
-
-
 class Application(exports.Application):
-    def call(self, environ, input, errors):
+    def call(self, environ):
         global _variables
         if _variables:
             for name, value in _variables.items():
                 os.environ.setdefault(name, value)
             _variables = {}
-        ERRORS.attach(errors)
-        environ = _environ.from_pairs(environ, input)
-        exchange = _Exchange(environ["wsgi.input"])
+        environ = _environ.from_pairs(environ)
+        input = environ["wsgi.input"]
         body = None
         try:
-            body = Body(_application(environ, start_response), exchange)
+            body = Body(_application(environ, start_response), input)
             return Iterable(body, body.count())
         except BaseException as error:
             failed = exc_info.of(error)
         if body is None:
-            exchange.release()
+            input.release()
         else:
             try:
                 body.close()

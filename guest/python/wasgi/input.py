@@ -6,7 +6,8 @@ What ends a body too early is an ``OSError``, never an end: Werkzeug and Django 
 import io
 
 from componentize_py_types import Err
-from wit_world.imports.server import InputError
+from wit_world.imports import input as host
+from wit_world.imports.input import InputError
 
 _BUFFER = 65536
 
@@ -28,17 +29,16 @@ def _error(error):
 class _Raw(io.RawIOBase):
     """What the host gives: at least one byte a call, or the end."""
 
-    def __init__(self, handle):
-        self._handle = handle
+    _alive = True
 
     def readable(self):
         return True
 
     def readinto(self, buffer):
-        if self._handle is None:
+        if not self._alive:
             raise ValueError("wsgi.input was read after its request had ended")
         try:
-            data = self._handle.read(len(buffer))
+            data = host.read(len(buffer))
         except Err as err:
             error = _error(err.value)
         else:
@@ -47,14 +47,14 @@ class _Raw(io.RawIOBase):
         raise error
 
     def release(self):
-        self._handle = None
+        self._alive = False
 
 
 class Input(io.BufferedReader):
     """read, readline, readlines and iteration over one continuous stream (S31 to S34)."""
 
-    def __init__(self, handle):
-        super().__init__(_Raw(handle), _BUFFER)
+    def __init__(self):
+        super().__init__(_Raw(), _BUFFER)
 
     def release(self):
         """The request has ended: what the application kept of this object is dead."""

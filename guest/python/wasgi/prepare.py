@@ -79,8 +79,9 @@ def _missing(error):
 
 def _import_bindings():
     """The generated bindings are not there at run time."""
-    for name in ("wit_world.imports.server", "wit_world.imports.latin1", "wit_world.exports.application"):
-        importlib.import_module(name)
+    for name in ("types", "input", "errors", "response", "latin1"):
+        importlib.import_module(f"wit_world.imports.{name}")
+    importlib.import_module("wit_world.exports.application")
 
 
 # What the frameworks import in their first request: it costs a fresh instance milliseconds, and the image a few kilobytes.

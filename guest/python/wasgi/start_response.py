@@ -1,7 +1,7 @@
 """start_response and write() (PEP 3333, "The start_response() Callable")."""
 
 from componentize_py_types import Err
-from wit_world.imports import server
+from wit_world.imports import response
 
 from . import chunk, exc_info as _exc_info
 
@@ -31,12 +31,12 @@ def start_response(status, headers, exc_info=None):
         _check(status, headers)
         info = None if exc_info is None else _exc_info.of(exc_info[1])
         try:
-            writer = server.start_response(status, headers, info)
+            response.start_response(status, headers, info)
         except Err as err:
             failed = err.value
         if failed is None:
-            return _Write(writer)
-        if isinstance(failed, server.StartError_AlreadySent) and exc_info is not None:
+            return _write
+        if isinstance(failed, response.StartError_AlreadySent) and exc_info is not None:
             raise exc_info[1].with_traceback(exc_info[2])
         raise _refused(failed)
     finally:
@@ -45,33 +45,26 @@ def start_response(status, headers, exc_info=None):
 
 
 def _refused(failed):
-    if isinstance(failed, server.StartError_InvalidStatus):
+    if isinstance(failed, response.StartError_InvalidStatus):
         return ValueError(failed.value)
-    if isinstance(failed, server.StartError_InvalidHeader):
+    if isinstance(failed, response.StartError_InvalidHeader):
         return ValueError(failed.value)
-    if isinstance(failed, server.StartError_AlreadySent):
+    if isinstance(failed, response.StartError_AlreadySent):
         return AssertionError("start_response was called after the headers had been sent, without exc_info")
     return AssertionError("start_response was called a second time without exc_info")
 
 
-class _Write:
+def _write(data):
     """The write() callable; as if the iterable had yielded its data (S57)."""
-
-    __slots__ = ("_writer",)
-
-    def __init__(self, writer):
-        self._writer = writer
-
-    def __call__(self, data):
-        if type(data) is not bytes:
-            raise TypeError(f"write() takes bytes, not {type(data).__name__}")
-        error = None
-        for piece in chunk.pieces(data):
-            chunk.pass_on(piece)
-            try:
-                self._writer.write(b"")
-            except Err as err:
-                error = err.value
-                break
-        if error is not None:
-            raise WriteError(f"write() failed: {error.name.lower().replace('_', ' ')}")
+    if type(data) is not bytes:
+        raise TypeError(f"write() takes bytes, not {type(data).__name__}")
+    error = None
+    for piece in chunk.pieces(data):
+        chunk.pass_on(piece)
+        try:
+            response.write(b"")
+        except Err as err:
+            error = err.value
+            break
+    if error is not None:
+        raise WriteError(f"write() failed: {error.name.lower().replace('_', ' ')}")

@@ -1,18 +1,14 @@
 //! `wsgi.errors`: text for the tenant's log, and the detour for Python's bytes.
 
-use wasmtime::component::Resource;
+use crate::sandbox::{
+    bindings::wasgi::gateway::{errors, latin1},
+    log::Stream,
+    state::State,
+};
 
-use super::{ErrorsHandle, server};
-use crate::sandbox::{bindings::wasgi::gateway::latin1, log::Stream, state::State};
-
-impl server::HostErrors for State {
-    fn write(&mut self, handle: Resource<ErrorsHandle>, text: String) -> wasmtime::Result<()> {
-        self.exchange(&handle)?;
+impl errors::Host for State {
+    fn write(&mut self, text: String) -> wasmtime::Result<()> {
         self.log.write(Stream::Errors, &text);
-        Ok(())
-    }
-
-    fn drop(&mut self, _: Resource<ErrorsHandle>) -> wasmtime::Result<()> {
         Ok(())
     }
 }

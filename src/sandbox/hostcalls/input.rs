@@ -7,10 +7,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use thiserror::Error;
-use wasmtime::component::Resource;
 
-use super::{InputHandle, server};
-use crate::sandbox::{state::State, timeline::Timeline};
+use crate::sandbox::{bindings::wasgi::gateway::input, state::State, timeline::Timeline};
 
 /// What one read returns at most.
 const READ_BYTES: usize = 64 << 10;
@@ -104,7 +102,7 @@ impl Input {
     }
 }
 
-impl From<InputFault> for server::InputError {
+impl From<InputFault> for input::InputError {
     fn from(fault: InputFault) -> Self {
         match fault {
             InputFault::Disconnected => Self::Disconnected,
@@ -115,15 +113,11 @@ impl From<InputFault> for server::InputError {
     }
 }
 
-impl server::HostInput for State {
-    async fn read(&mut self, handle: Resource<InputHandle>, max: u32) -> wasmtime::Result<Result<Vec<u8>, server::InputError>> {
-        let current = self.exchange(&handle)?;
+impl input::Host for State {
+    async fn read(&mut self, max: u32) -> wasmtime::Result<Result<Vec<u8>, input::InputError>> {
+        let current = self.running()?;
         let read = current.input.read(max, &current.timeline).await;
-        Ok(read.map(Vec::from).map_err(server::InputError::from))
-    }
-
-    fn drop(&mut self, _: Resource<InputHandle>) -> wasmtime::Result<()> {
-        Ok(())
+        Ok(read.map(Vec::from).map_err(input::InputError::from))
     }
 }
 

@@ -1,9 +1,6 @@
-//! The guest's calls into the host: the interface `server` of `wit/server.wit`, noun by noun.
+//! The guest's calls into the host: the imports of `wit/gateway.wit`, noun by noun.
 //!
-//! An instance serves one exchange at a time, so its [`Exchange`] lies in the store's state, and a handle needs to carry only the number
-//! of its exchange. A handle that a guest kept from an earlier one is thus dead, and nothing has to be freed that a guest did not drop.
-//!
-//! Next: `input`, `errors` and `response` answer the calls.
+//! An instance serves one exchange at a time, so its exchange lies in the store's state, and the calls need no handles.
 
 mod errors;
 mod input;
@@ -11,21 +8,13 @@ mod response;
 
 use std::sync::Arc;
 
-use wasmtime::component::Resource;
-
+pub(super) use self::response::Response;
 pub use self::{
     input::{Input, InputFault},
     response::{Frame, Wire},
 };
-pub(super) use self::response::Response;
-use super::{bindings::wasgi::gateway::server, state::State, timeline::Timeline};
-
-/// The mark of a handle to `input`.
-pub struct InputHandle;
-/// The mark of a handle to `errors`.
-pub struct ErrorsHandle;
-/// The mark of a handle to `writer`.
-pub struct WriterHandle;
+use super::{bindings::wasgi::gateway::types, state::State, timeline::Timeline};
+use crate::response::Asked;
 
 /// What belongs to one request.
 pub struct Exchange {
@@ -36,42 +25,24 @@ pub struct Exchange {
     /// Where the response goes.
     pub wire: Wire,
     /// Whether a body is wanted.
-    pub asked: crate::response::Asked,
+    pub asked: Asked,
     /// Its clock.
     pub timeline: Arc<Timeline>,
 }
 
-/// The exchange that an instance serves now, and its number.
+/// The exchange that an instance serves now.
 pub(super) struct Current {
-    pub number: u32,
     pub input: Input,
     pub response: Response,
     pub timeline: Arc<Timeline>,
 }
 
 impl State {
-    /// The exchange that a handle belongs to.
-    fn exchange<T: 'static>(&mut self, handle: &Resource<T>) -> wasmtime::Result<&mut Current> {
-        let number = handle.rep();
-        let current = self.current.as_mut().filter(|current| current.number == number);
-        current.ok_or_else(|| wasmtime::Error::msg("a handle was used after its exchange had ended"))
-    }
-
-    /// The running exchange, for a call that has no handle.
+    /// The running exchange.
     fn running(&mut self) -> wasmtime::Result<&mut Current> {
-        self.current.as_mut().ok_or_else(|| wasmtime::Error::msg("the host was called while no exchange is running"))
+        self.current.as_mut().ok_or_else(|| wasmtime::Error::msg("the host was called while no request is being served"))
     }
 }
 
-impl server::Host for State {
-    fn start_response(
-        &mut self,
-        status: String,
-        headers: Vec<(String, String)>,
-        exc_info: Option<server::ExcInfo>,
-    ) -> wasmtime::Result<Result<Resource<WriterHandle>, server::StartError>> {
-        let current = self.running()?;
-        let number = current.number;
-        Ok(current.response.start(&status, headers, exc_info).map(|()| Resource::new_own(number)))
-    }
-}
+/// The interface has types only.
+impl types::Host for State {}

@@ -2,14 +2,17 @@
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use wasmtime::component::Resource;
 
-use super::{WriterHandle, server};
 use crate::{
     fault::GuestFault,
     limits::Limits,
     response::{Asked, Ended, Head, HeadFault, Progress, Reply, StartFault, Step},
-    sandbox::{log::raised, state::State, timeline::Timeline},
+    sandbox::{
+        bindings::wasgi::gateway::{response, types::ExcInfo},
+        log::raised,
+        state::State,
+        timeline::Timeline,
+    },
 };
 
 /// What goes to the connection. A sender that is dropped before `End` means that the response was aborted (S64).
@@ -61,15 +64,24 @@ impl Response {
         &mut self,
         status: &str,
         fields: Vec<(String, String)>,
-        exc_info: Option<server::ExcInfo>,
-    ) -> Result<(), server::StartError> {
+        exc_info: Option<ExcInfo>,
+    ) -> Result<(), response::StartError> {
         if let Some(exc) = &exc_info {
             self.fault = Some(GuestFault::Raised(raised(&exc.kind, &exc.message, &exc.traceback)));
         }
         let head = Head::new(status, fields, self.head_limit);
         let (progress, result) = self.progress_mut(|progress| progress.start(head, exc_info.is_some()));
         self.progress = progress;
-        result.map_err(server::StartError::from)
+        result.map_err(response::StartError::from)
+    }
+
+    /// Checks hints as a head's fields; hyper's server cannot send a 103, and a hint may be withheld.
+    fn early_hints(&self, fields: Vec<(String, String)>) -> Result<(), response::StartError> {
+        if self.progress.is_sent() {
+            return Err(response::StartError::AlreadySent);
+        }
+        let hints = Head::new("200 ", fields, self.head_limit);
+        hints.map(drop).map_err(|fault| StartFault::from(fault).into())
     }
 
     fn progress_mut<T>(&mut self, transition: impl FnOnce(Progress) -> T) -> T {
@@ -172,21 +184,21 @@ impl Response {
         self.fault
     }
 
-    async fn write(&mut self, data: Vec<u8>, timeline: &Timeline) -> wasmtime::Result<Result<(), server::WriteError>> {
+    async fn write(&mut self, data: Vec<u8>, timeline: &Timeline) -> wasmtime::Result<Result<(), response::WriteError>> {
         let chunk = self.chunk(data)?;
         self.written = true;
         let step = self.step(chunk, false)?;
         let cut = step.cut;
         Ok(match self.send(step, timeline).await {
-            Err(Undelivered::Gone) => Err(server::WriteError::Disconnected),
-            Err(Undelivered::TimedOut) => Err(server::WriteError::TimedOut),
-            Ok(()) if cut => Err(server::WriteError::TooManyBytes),
+            Err(Undelivered::Gone) => Err(response::WriteError::Disconnected),
+            Err(Undelivered::TimedOut) => Err(response::WriteError::TimedOut),
+            Ok(()) if cut => Err(response::WriteError::TooManyBytes),
             Ok(()) => Ok(()),
         })
     }
 }
 
-impl From<StartFault> for server::StartError {
+impl From<StartFault> for response::StartError {
     fn from(fault: StartFault) -> Self {
         match fault {
             StartFault::Head(HeadFault::Status(why)) => Self::InvalidStatus(why.to_owned()),
@@ -197,13 +209,22 @@ impl From<StartFault> for server::StartError {
     }
 }
 
-impl server::HostWriter for State {
-    async fn write(&mut self, handle: Resource<WriterHandle>, data: Vec<u8>) -> wasmtime::Result<Result<(), server::WriteError>> {
-        let current = self.exchange(&handle)?;
+impl response::Host for State {
+    fn start_response(
+        &mut self,
+        status: String,
+        headers: Vec<(String, String)>,
+        exc_info: Option<ExcInfo>,
+    ) -> wasmtime::Result<Result<(), response::StartError>> {
+        Ok(self.running()?.response.start(&status, headers, exc_info))
+    }
+
+    async fn write(&mut self, data: Vec<u8>) -> wasmtime::Result<Result<(), response::WriteError>> {
+        let current = self.running()?;
         current.response.write(data, &current.timeline).await
     }
 
-    fn drop(&mut self, _: Resource<WriterHandle>) -> wasmtime::Result<()> {
-        Ok(())
+    fn early_hints(&mut self, headers: Vec<(String, String)>) -> wasmtime::Result<Result<(), response::StartError>> {
+        Ok(self.running()?.response.early_hints(headers))
     }
 }
