@@ -243,7 +243,7 @@ impl Amount {
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let largest = Self::units(self.1).iter().find(|(_, scale)| self.0 >= *scale && self.0 % scale == 0);
+        let largest = Self::units(self.1).iter().find(|(_, scale)| self.0 >= *scale && self.0.is_multiple_of(*scale));
         match largest {
             Some((name, scale)) => write!(f, "{} {name}", self.0 / scale),
             None => write!(f, "{}", self.0),
@@ -270,10 +270,14 @@ mod tests {
             };
             assert_eq!((with(limit.min), with(limit.max)), (Ok(()), Ok(())), "{}", limit.name);
             let over = with(limit.max + 1);
-            assert!(matches!(over.as_deref(), Err([LimitFault::AboveCeiling { .. }])), "{}: {over:?}", limit.name);
+            assert!(matches!(over.as_ref().map_err(Vec::as_slice), Err([LimitFault::AboveCeiling { .. }])), "{}: {over:?}", limit.name);
             if let Some(less) = limit.min.checked_sub(1) {
                 let under = with(less);
-                assert!(matches!(under.as_deref(), Err([LimitFault::BelowMinimum { .. }])), "{}: {under:?}", limit.name);
+                assert!(
+                    matches!(under.as_ref().map_err(Vec::as_slice), Err([LimitFault::BelowMinimum { .. }])),
+                    "{}: {under:?}",
+                    limit.name
+                );
             }
         }
     }

@@ -3,7 +3,7 @@
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Starts logging, once a process. Requests are logged if `access_log` says so.
-pub fn start(access_log: bool) {
+pub(crate) fn start(access_log: bool) {
     let access = if access_log { "wasgi::access=info" } else { "wasgi::access=off" };
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).with_env_var("WASGI_LOG").from_env_lossy();
     let filter = match access.parse() {

@@ -28,11 +28,7 @@ impl TenantId {
     /// Makes a name of any text, as a file's: other characters become `-`, upper case lower, and an empty result `app`.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let name: String = text
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-            .take(63)
-            .collect();
+        let name: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(63).collect();
         let name = name.trim_matches('-');
         Self(if name.is_empty() { "app" } else { name }.into())
     }

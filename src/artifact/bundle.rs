@@ -16,6 +16,8 @@ use crate::sandbox::ReadOnlyFolder;
 /// Files and folders of one bundle.
 const ENTRIES: u64 = 100_000;
 const LEVEL: i32 = 9;
+/// What an entry takes in the archive beside its content: a header, the same again for a long name, and padding.
+const HEADER_BYTES: u64 = 2_560;
 /// The time of every folder: Python's import system need not list one again whose time it knows (`guest/python/wasgi/prepare.py`).
 const FOLDER_TIME: Duration = Duration::from_secs(1);
 
@@ -73,8 +75,8 @@ impl Bundle {
     /// # Errors
     /// [`BundleFault`]; what was unpacked until then stays for the caller to remove.
     pub fn unpack(bytes: &[u8], to: &Path, limit: u64) -> Result<(), BundleFault> {
-        let left = limit.saturating_add(1);
-        let mut archive = tar::Archive::new(zstd::Decoder::new(bytes)?.take(left.saturating_mul(2)));
+        let most = limit.saturating_add(ENTRIES * HEADER_BYTES);
+        let mut archive = tar::Archive::new(zstd::Decoder::new(bytes)?.take(most));
         let (mut left, mut entries) = (limit, 0);
         for entry in archive.entries()? {
             let mut entry = entry?;
@@ -84,6 +86,7 @@ impl Bundle {
             }
             let path = safe(&entry.path()?)?;
             let target = to.join(&path);
+            #[expect(clippy::wildcard_enum_match_arm, reason = "two kinds are allowed, all others refused")]
             match entry.header().entry_type() {
                 tar::EntryType::Directory => fs::create_dir_all(&target)?,
                 tar::EntryType::Regular => {
@@ -184,7 +187,7 @@ mod tests {
         fs::create_dir(source.path().join("templates")).unwrap();
         let file = source.path().join("templates/a.html");
         fs::write(&file, "hello").unwrap();
-        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        let time = UNIX_EPOCH + Duration::from_secs(1_000_000);
         File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
         let packed = Bundle::pack(&[("0", source.path())]).unwrap();
         assert_eq!(packed, Bundle::pack(&[("0", source.path())]).unwrap());

@@ -4,8 +4,9 @@
 //! nobody else can write, under a name that says of which bytes and by which engine it was made.
 
 use std::{
-    fs, io,
+    fs,
     hash::{DefaultHasher, Hash, Hasher},
+    io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -133,7 +134,7 @@ fn settle(temporary: &Path, folder: &Path) -> io::Result<()> {
 
 /// SHA-256 in hexadecimal digits.
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    super::hex(&Sha256::digest(bytes))
 }
 
 /// Maps compiled code from the cache, so that processes share its pages.
@@ -153,7 +154,7 @@ mod tests {
     fn a_cache_that_others_can_write_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cache");
-        assert!(Artifacts::new(&path).is_ok());
+        Artifacts::new(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(Artifacts::new(&path), Err(CacheFault::NotPrivate { .. })));
@@ -166,11 +167,11 @@ mod tests {
         let engine = Engine::new(&limits).unwrap();
         let file = folder.path().join("a.wasm");
         fs::write(&file, wat::parse_str("(component)").unwrap()).unwrap();
-        assert!(cache.load(&engine, &file, &limits).is_ok());
+        cache.load(&engine, &file, &limits).unwrap();
         let code: Vec<_> = fs::read_dir(folder.path().join("code")).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(code.len(), 1);
         fs::write(&code[0], b"damaged").unwrap();
-        assert!(cache.load(&engine, &file, &limits).is_ok());
+        cache.load(&engine, &file, &limits).unwrap();
         assert!(fs::metadata(&code[0]).unwrap().len() > 100);
     }
 }

@@ -116,6 +116,13 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, ArtifactFault> {
     fs::read(path).map_err(unreadable)
 }
 
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('?');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 /// What the builder says of the file at `path`; `None` for every file that it did not build.
 #[must_use]
 pub fn meta(path: &Path) -> Option<Meta> {

@@ -36,7 +36,9 @@ impl fmt::Display for Shape {
         match self {
             Self::Foreign => f.write_str("no WebAssembly file"),
             Self::Module => f.write_str("a core WebAssembly module, not a component; build it for wasm32-wasip2, or with `wasgi build`"),
-            Self::Precompiled => f.write_str("precompiled code, which only the host that made it may load; give the .wasm file that it was made of"),
+            Self::Precompiled => {
+                f.write_str("precompiled code, which only the host that made it may load; give the .wasm file that it was made of")
+            }
             Self::Broken(why) => write!(f, "a component that is cut short or damaged: {why}"),
         }
     }
@@ -67,10 +69,14 @@ pub fn parts(bytes: &[u8]) -> Result<Parts<'_>, Shape> {
     let (mut end, mut depth, mut meta, mut bundle) = (None, 0_u32, None, None);
     let mut start = 0;
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(broken)? {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "of 30 kinds of section these matter")]
+        match payload.map_err(|error| broken(&error))? {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Err(Shape::Module),
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) if depth > 0 => depth -= 1,
+            Payload::End(offset) if depth > 0 => {
+                depth -= 1;
+                start = offset;
+            }
             Payload::CustomSection(section) if depth == 0 && matches!(section.name(), META | BUNDLE) => {
                 // The header of a section is its id, its size, and the name's.
                 end.get_or_insert(start);
@@ -94,7 +100,7 @@ pub fn parts(bytes: &[u8]) -> Result<Parts<'_>, Shape> {
     Ok(Parts { component, meta, bundle })
 }
 
-fn broken(error: wasmparser::BinaryReaderError) -> Shape {
+fn broken(error: &wasmparser::BinaryReaderError) -> Shape {
     Shape::Broken(error.to_string())
 }
 
@@ -128,7 +134,8 @@ pub struct Summary {
 pub fn summary(component: &[u8]) -> Result<Summary, Shape> {
     let (mut summary, mut depth) = (Summary::default(), 0_u32);
     for payload in Parser::new(0).parse_all(component) {
-        match payload.map_err(broken)? {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "of 30 kinds of section these matter")]
+        match payload.map_err(|error| broken(&error))? {
             Payload::ModuleSection { unchecked_range, .. } => {
                 if depth == 0 {
                     summary.modules.push(unchecked_range.len());
@@ -139,12 +146,12 @@ pub fn summary(component: &[u8]) -> Result<Summary, Shape> {
             Payload::End(_) if depth > 0 => depth -= 1,
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports {
-                    summary.imports.push(import.map_err(broken)?.name.name.to_owned());
+                    summary.imports.push(import.map_err(|error| broken(&error))?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(exports) if depth == 0 => {
                 for export in exports {
-                    summary.exports.push(export.map_err(broken)?.name.name.to_owned());
+                    summary.exports.push(export.map_err(|error| broken(&error))?.name.name.to_owned());
                 }
             }
             _ => {}

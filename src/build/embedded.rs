@@ -60,7 +60,8 @@ mod tests {
             names.sort();
             names
         };
-        let embedded = |files: &[(&str, &str)]| files.iter().map(|(name, _)| name.trim_start_matches("wasgi/").to_owned()).collect::<Vec<_>>();
+        let embedded =
+            |files: &[(&str, &str)]| files.iter().map(|(name, _)| name.trim_start_matches("wasgi/").to_owned()).collect::<Vec<_>>();
         assert_eq!(embedded(SDK), names("guest/python/wasgi", ".py"));
         assert_eq!(embedded(WIT), names("wit", ".wit"));
     }

@@ -12,7 +12,6 @@ mod stage;
 mod tools;
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     time::Instant,
@@ -21,13 +20,13 @@ use std::{
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use self::{packages::Requirements, run::Report, tools::Tools};
 pub use self::{
     packages::{Packages, Sdist},
     progress::Progress,
     source::{Source, SourceFault},
 };
-use self::{run::Report, tools::Tools};
-use crate::artifact::{self, BUNDLE, Bundle, Custom, META, Meta};
+use crate::artifact::{self, BUNDLE, Bundle, Custom, META, Meta, hex};
 
 /// What a build is asked for.
 #[derive(Clone, Debug)]
@@ -104,7 +103,7 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
     let temporary = tempfile::tempdir().map_err(BuildFault::io(&std::env::temp_dir()))?;
     let staged = temporary.path().join("app");
     stage::copy(&source.folder, &staged, output)?;
-    let requirements = packages::requirements(&source.folder)?;
+    let requirements = Requirements::of(&source.folder)?;
     let inputs = inputs(source, &staged, &requirements, *sdist)?;
     if let Some(meta) = artifact::meta(output).filter(|meta| meta.inputs == inputs) {
         progress.step("build", &format!("{} is up to date", output.display()));
@@ -146,21 +145,22 @@ fn finished(output: &Path, meta: Meta, fresh: bool) -> Result<Built, BuildFault>
 }
 
 /// A digest of everything that the result depends on.
-fn inputs(source: &Source, staged: &Path, requirements: &BTreeMap<String, String>, sdist: Sdist) -> Result<String, BuildFault> {
+fn inputs(source: &Source, staged: &Path, requirements: &Requirements, sdist: Sdist) -> Result<String, BuildFault> {
     let mut digest = Sha256::new();
     let mut add = |part: &[u8]| {
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
         digest.update(part);
     };
     let own = [env!("CARGO_PKG_VERSION"), tools::COMPONENTIZE, source.module.as_str(), source.attribute.as_deref().unwrap_or_default()];
-    own.iter().for_each(|part| add(part.as_bytes()));
+    for part in own {
+        add(part.as_bytes());
+    }
     add(format!("{sdist:?}").as_bytes());
     for (name, text) in embedded::files() {
         add(name.as_bytes());
         add(text.as_bytes());
     }
-    for (name, text) in requirements {
-        add(name.as_bytes());
+    for text in requirements.files.values() {
         add(text.as_bytes());
     }
     for entry in walkdir::WalkDir::new(staged).sort_by_file_name() {
@@ -170,7 +170,7 @@ fn inputs(source: &Source, staged: &Path, requirements: &BTreeMap<String, String
             add(&fs::read(entry.path()).map_err(BuildFault::io(entry.path()))?);
         }
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&digest.finalize()))
 }
 
 fn warnings(report: &Report, packages: &Packages) -> Vec<String> {
@@ -184,7 +184,8 @@ fn warnings(report: &Report, packages: &Packages) -> Vec<String> {
 }
 
 fn pack(component: Vec<u8>, meta: &Meta, folders: &[(&str, &Path)]) -> Result<Vec<u8>, BuildFault> {
-    let unpacked = |source| BuildFault::Failed { what: "the files could not be packed".into(), detail: format!("{source}"), hint: String::new() };
+    let unpacked =
+        |source| BuildFault::Failed { what: "the files could not be packed".into(), detail: format!("{source}"), hint: String::new() };
     let bundle = Bundle::pack(folders).map_err(unpacked)?;
     let meta = serde_json::to_vec(meta).map_err(|error| unpacked(io::Error::other(error)))?;
     Ok(artifact::append(component, &[Custom { name: META, data: &meta }, Custom { name: BUNDLE, data: &bundle }]))

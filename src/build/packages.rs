@@ -14,7 +14,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    BuildFault,
+    BuildFault, hex,
     progress::Progress,
     run,
     stage::copy_tree,
@@ -58,34 +58,59 @@ pub struct Packages {
     pub natives: Vec<Native>,
 }
 
-/// The files that say what an application requires, by name: `requirements.txt` with what it includes, or else `pyproject.toml`.
-pub(super) fn requirements(folder: &Path) -> Result<BTreeMap<String, String>, BuildFault> {
-    let mut files = BTreeMap::new();
-    if folder.join("requirements.txt").is_file() {
-        include(folder, "requirements.txt", &mut files)?;
-    } else if folder.join("pyproject.toml").is_file() {
-        let file = folder.join("pyproject.toml");
-        let text = fs::read_to_string(&file).map_err(BuildFault::io(&file))?;
-        files.insert("requirements.txt".to_owned(), dependencies(&file, &text)?);
-    }
-    Ok(files)
+/// What an application requires.
+#[derive(Debug, Default)]
+pub(super) struct Requirements {
+    /// Where pip reads it.
+    list: List,
+    /// Every file that it is read from, and its content.
+    pub(super) files: BTreeMap<PathBuf, String>,
 }
 
-/// A requirements file, and those that it includes with `-r` and `-c`.
-fn include(folder: &Path, name: &str, files: &mut BTreeMap<String, String>) -> Result<(), BuildFault> {
-    if files.contains_key(name) {
+/// Where pip reads what is required.
+#[derive(Debug, Default)]
+enum List {
+    /// Nothing is required.
+    #[default]
+    None,
+    /// The application's own `requirements.txt`.
+    File(PathBuf),
+    /// What was found in `pyproject.toml`.
+    Text(String),
+}
+
+impl Requirements {
+    /// Reads `requirements.txt` with what it includes, or else `pyproject.toml`.
+    pub(super) fn of(folder: &Path) -> Result<Self, BuildFault> {
+        let (list, project) = (folder.join("requirements.txt"), folder.join("pyproject.toml"));
+        let mut files = BTreeMap::new();
+        if list.is_file() {
+            include(&list, &mut files)?;
+            return Ok(Self { list: List::File(list), files });
+        }
+        if project.is_file() {
+            let text = fs::read_to_string(&project).map_err(BuildFault::io(&project))?;
+            let text = dependencies(&project, &text)?;
+            files.insert(project, text.clone());
+            return Ok(Self { list: if text.is_empty() { List::None } else { List::Text(text) }, files });
+        }
+        Ok(Self::default())
+    }
+}
+
+/// A requirements file, and those that it includes with `-r` and `-c`, which lie beside it.
+fn include(file: &Path, files: &mut BTreeMap<PathBuf, String>) -> Result<(), BuildFault> {
+    let file = file.canonicalize().map_err(BuildFault::io(file))?;
+    if files.contains_key(&file) {
         return Ok(());
     }
-    let file = folder.join(name);
     let text = fs::read_to_string(&file).map_err(BuildFault::io(&file))?;
-    files.insert(name.to_owned(), text.clone());
-    let beside = Path::new(name).parent().unwrap_or(Path::new("")).to_owned();
+    files.insert(file.clone(), text.clone());
     for line in text.lines().map(str::trim) {
-        let words = ["-r", "--requirement", "-c", "--constraint"];
+        let words = ["--requirement", "--constraint", "-r", "-c"];
         let included = words.iter().find_map(|word| line.strip_prefix(word)).map(|rest| rest.trim_start_matches(['=', ' ', '\t']));
         if let Some(included) = included.filter(|included| !included.is_empty()) {
-            let included = beside.join(included);
-            include(folder, &included.to_string_lossy(), files)?;
+            include(&file.with_file_name(included), files)?;
         }
     }
     Ok(())
@@ -93,16 +118,15 @@ fn include(folder: &Path, name: &str, files: &mut BTreeMap<String, String>) -> R
 
 /// `[project] dependencies` of a `pyproject.toml`, as a requirements file.
 fn dependencies(file: &Path, text: &str) -> Result<String, BuildFault> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        BuildFault::new(format!("{} is no TOML", file.display()), error.to_string(), "")
-    })?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| BuildFault::new(format!("{} is no TOML", file.display()), error.to_string(), ""))?;
     let list = table.get("project").and_then(|project| project.get("dependencies")).and_then(toml::Value::as_array);
     if list.is_none() && table.get("tool").and_then(|tool| tool.get("poetry")).and_then(|poetry| poetry.get("dependencies")).is_some() {
         let hint = "write them to requirements.txt (`poetry export -o requirements.txt`), or move them to [project] dependencies";
         return Err(BuildFault::new(format!("the dependencies in {} are in Poetry's own form", file.display()), "", hint));
     }
     let lines = list.into_iter().flatten().filter_map(toml::Value::as_str);
-    Ok(lines.map(|line| format!("{line}\n")).collect())
+    Ok(lines.flat_map(|line| [line, "\n"]).collect())
 }
 
 impl Packages {
@@ -110,17 +134,17 @@ impl Packages {
     pub(super) fn provide(
         tools: &Tools,
         cache: &Path,
-        requirements: &BTreeMap<String, String>,
+        requirements: &Requirements,
         sdist: Sdist,
         progress: &dyn Progress,
     ) -> Result<Self, BuildFault> {
         let stdlib = provide_stdlib(tools, cache, progress)?;
         let mut digest = Sha256::new();
-        for (name, text) in requirements {
-            digest.update(format!("{name}\0{text}\0"));
+        for text in requirements.files.values() {
+            digest.update(format!("{text}\0"));
         }
         digest.update(format!("{LAYOUT} {sdist:?} {} {} {GUEST_PYTHON}", tools::COMPONENTIZE, tools::PIP));
-        let key: String = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let key = hex(&digest.finalize());
         let folder = cache.join("packages").join(key);
         if !folder.is_dir() {
             progress.step("deps", "installing what the application requires");
@@ -161,17 +185,20 @@ fn provide_stdlib(tools: &Tools, cache: &Path, progress: &dyn Progress) -> Resul
 }
 
 /// Fills `folder` with `site` and `natives.json`.
-fn install(tools: &Tools, folder: &Path, requirements: &BTreeMap<String, String>, sdist: Sdist) -> Result<(), BuildFault> {
-    let (site, wanted) = (folder.join("site"), folder.join("wanted"));
+fn install(tools: &Tools, folder: &Path, requirements: &Requirements, sdist: Sdist) -> Result<(), BuildFault> {
+    let site = folder.join("site");
     fs::create_dir_all(&site).map_err(BuildFault::io(&site))?;
-    for (name, text) in requirements {
-        let file = wanted.join(name);
-        let parent = file.parent().unwrap_or(&wanted);
-        fs::create_dir_all(parent).and_then(|()| fs::write(&file, text)).map_err(BuildFault::io(&file))?;
-    }
+    let list = match &requirements.list {
+        List::None => None,
+        List::File(file) => Some(file.clone()),
+        List::Text(text) => {
+            let file = folder.join("requirements.txt");
+            fs::write(&file, text).map_err(BuildFault::io(&file))?;
+            Some(file)
+        }
+    };
     let mut natives = Vec::new();
-    if !requirements.is_empty() {
-        let list = wanted.join("requirements.txt");
+    if let Some(list) = list {
         let wheels = folder.join("wheels");
         if sdist == Sdist::Allowed {
             let built = output(tools.pip().args(["wheel", "--quiet", "--wheel-dir"]).arg(&wheels).arg("-r").arg(&list))?;
@@ -246,7 +273,11 @@ fn without_natives(tools: &Tools, site: &Path, folder: &Path) -> io::Result<Vec<
             copy_tree(&pure, site)?;
             fs::remove_dir_all(&pure)?;
         } else {
-            natives.extend(modules.into_iter().map(|file| Native { package: package.clone(), module: module_of(file), file: file.clone() }));
+            natives.extend(modules.into_iter().map(|file| Native {
+                package: package.clone(),
+                module: module_of(file),
+                file: file.clone(),
+            }));
         }
     }
     Ok(natives)
@@ -301,8 +332,10 @@ mod tests {
         fs::write(folder.path().join("req/base.txt"), "-c limits.txt\n-r ../requirements.txt\n").unwrap();
         fs::write(folder.path().join("req/limits.txt"), "flask<4\n").unwrap();
         fs::write(folder.path().join("pyproject.toml"), "not read").unwrap();
-        let files: Vec<_> = requirements(folder.path()).unwrap().into_keys().collect();
-        assert_eq!(files, ["req/../requirements.txt", "req/base.txt", "req/limits.txt", "requirements.txt"]);
+        let requirements = Requirements::of(folder.path()).unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let files: Vec<_> = requirements.files.keys().map(|file| file.strip_prefix(&root).unwrap().to_str().unwrap()).collect();
+        assert_eq!(files, ["req/base.txt", "req/limits.txt", "requirements.txt"]);
     }
 
     #[test]
@@ -310,7 +343,10 @@ mod tests {
         let read = |text| dependencies(Path::new("pyproject.toml"), text).map_err(|fault| fault.to_string());
         assert_eq!(read("[project]\ndependencies = ['flask>=3', 'a']"), Ok("flask>=3\na\n".into()));
         assert_eq!(read("[project]\nname = 'a'"), Ok(String::new()));
-        assert_eq!(read("[tool.poetry.dependencies]\nflask = '3'"), Err("the dependencies in pyproject.toml are in Poetry's own form".into()));
+        assert_eq!(
+            read("[tool.poetry.dependencies]\nflask = '3'"),
+            Err("the dependencies in pyproject.toml are in Poetry's own form".into())
+        );
         assert_eq!(read("["), Err("pyproject.toml is no TOML".into()));
     }
 
@@ -323,7 +359,10 @@ mod tests {
 
     #[test]
     fn pips_words_become_a_hint() {
-        let BuildFault::Failed { what, hint, .. } = not_installed("ERROR: No matching distribution found for foo==1", Sdist::Refused) else { panic!() };
+        let BuildFault::Failed { what, hint, .. } = not_installed("ERROR: No matching distribution found for foo==1", Sdist::Refused)
+        else {
+            panic!()
+        };
         assert_eq!(what, "`foo==1` has no wheel that the guest's Python 3.14 could use");
         assert!(hint.contains("--allow-sdist"));
         let BuildFault::Failed { what, .. } = not_installed("WARNING: NewConnectionError(...)", Sdist::Refused) else { panic!() };

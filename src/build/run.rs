@@ -57,13 +57,7 @@ pub(super) fn componentize(
     packages: &Packages,
     temporary: &Path,
 ) -> Result<(Vec<u8>, Report), BuildFault> {
-    let plan = Plan {
-        module: Some(&source.module),
-        name: source.attribute.as_deref(),
-        app: "/0",
-        compile: &["/0"],
-        copy: &[],
-    };
+    let plan = Plan { module: Some(&source.module), name: source.attribute.as_deref(), app: "/0", compile: &["/0"], copy: &[] };
     let (file, report, printed) = guest(tools, &[staged, site], &plan, temporary)?;
     match report {
         Some(report) if report.error.is_some() => Err(failed(report, &packages.natives)),
@@ -126,7 +120,10 @@ fn failed(report: Report, natives: &[Native]) -> BuildFault {
         return BuildFault::new(what, detail, alternative(&native.package));
     }
     let hint = match report.missing.first().map(String::as_str) {
-        Some(name @ ("ssl" | "_ssl" | "ctypes" | "_ctypes" | "fcntl" | "mmap" | "resource" | "termios" | "multiprocessing" | "_multiprocessing")) => {
+        Some(
+            name @ ("ssl" | "_ssl" | "ctypes" | "_ctypes" | "fcntl" | "mmap" | "resource" | "termios" | "multiprocessing"
+            | "_multiprocessing"),
+        ) => {
             format!("`{name}` cannot exist in a WebAssembly guest; use a library that does without it")
         }
         Some(name) => format!("if `{name}` is a package, add it to requirements.txt"),

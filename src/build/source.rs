@@ -79,7 +79,8 @@ impl Source {
                 _ => Err(SourceFault::Unknown(what.to_owned())),
             };
         }
-        let identifier = |part: &str| part.chars().all(|c| c.is_alphanumeric() || c == '_') && !part.starts_with(|c: char| c.is_ascii_digit());
+        let identifier =
+            |part: &str| part.chars().all(|c| c.is_alphanumeric() || c == '_') && !part.starts_with(|c: char| c.is_ascii_digit());
         if left.is_empty() || !left.split('.').all(|part| !part.is_empty() && identifier(part)) || !what.contains(':') {
             return Err(SourceFault::Unknown(what.to_owned()));
         }

@@ -19,7 +19,11 @@ pub(super) fn copy(from: &Path, to: &Path, output: &Path) -> Result<(), BuildFau
     let wanted = |entry: &DirEntry| {
         let name = entry.file_name().to_string_lossy();
         let environment = entry.file_type().is_dir() && entry.path().join("pyvenv.cfg").is_file();
-        entry.depth() == 0 || !(name.starts_with('.') || environment || (entry.file_type().is_dir() && SKIPPED.contains(&&*name)) || entry.path() == output)
+        entry.depth() == 0
+            || !(name.starts_with('.')
+                || environment
+                || (entry.file_type().is_dir() && SKIPPED.contains(&&*name))
+                || entry.path() == output)
     };
     copy_wanted(from, to, wanted).map_err(BuildFault::io(from))
 }
@@ -51,16 +55,30 @@ mod tests {
     #[test]
     fn secrets_environments_and_tools_stay_behind() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let kept = ["app.py", "templates/a.html", "static/app.js"];
-        let left = [".env", ".git/config", "venv/pyvenv.cfg", "venv/lib/x.py", "node_modules/x.js", "__pycache__/app.pyc", "dist/app.wasm", "out.wasm"];
+        let kept = ["app.py", "static/app.js", "templates/a.html"];
+        let left = [
+            ".env",
+            ".git/config",
+            "venv/pyvenv.cfg",
+            "venv/lib/x.py",
+            "node_modules/x.js",
+            "__pycache__/app.pyc",
+            "dist/app.wasm",
+            "out.wasm",
+        ];
         for name in kept.iter().chain(&left) {
             let file = from.path().join(name);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "").unwrap();
         }
         copy(from.path(), &to.path().join("app"), &from.path().join("out.wasm")).unwrap();
-        let copied = WalkDir::new(to.path().join("app")).sort_by_file_name().into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
-        let mut names: Vec<_> = copied.map(|entry| entry.path().strip_prefix(to.path().join("app")).unwrap().display().to_string()).collect();
+        let copied = WalkDir::new(to.path().join("app"))
+            .sort_by_file_name()
+            .into_iter()
+            .map(Result::unwrap)
+            .filter(|entry| entry.file_type().is_file());
+        let mut names: Vec<_> =
+            copied.map(|entry| entry.path().strip_prefix(to.path().join("app")).unwrap().display().to_string()).collect();
         names.sort();
         assert_eq!(names, kept);
     }

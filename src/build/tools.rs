@@ -47,9 +47,8 @@ impl Tools {
         install.args(["install", "--quiet", "--only-binary", ":all:"]).args(&wanted);
         let installed = output(&mut install)?;
         if !installed.status.success() {
-            return Err(unreachable_index(&text(&installed)).unwrap_or_else(|| {
-                BuildFault::new(format!("componentize-py {COMPONENTIZE} cannot be installed"), text(&installed), "")
-            }));
+            return Err(unreachable_index(&text(&installed))
+                .unwrap_or_else(|| BuildFault::new(format!("componentize-py {COMPONENTIZE} cannot be installed"), text(&installed), "")));
         }
         fs::write(&done, "").map_err(BuildFault::io(&done))?;
         Ok(tools)
@@ -115,7 +114,15 @@ pub(super) fn text(output: &Output) -> String {
 
 /// The fault of a pip that reaches no index, which is told apart from a package that is not there.
 pub(super) fn unreachable_index(printed: &str) -> Option<BuildFault> {
-    let signs = ["NewConnectionError", "Temporary failure in name resolution", "ConnectTimeoutError", "ProxyError", "Max retries exceeded", "SSLError", "Failed to establish"];
+    let signs = [
+        "NewConnectionError",
+        "Temporary failure in name resolution",
+        "ConnectTimeoutError",
+        "ProxyError",
+        "Max retries exceeded",
+        "SSLError",
+        "Failed to establish",
+    ];
     signs.iter().any(|sign| printed.contains(sign)).then(|| {
         let hint = "check the network; behind a mirror, set `index-url` in pip's configuration or PIP_INDEX_URL";
         BuildFault::new("the package index cannot be reached", last_lines(printed), hint)

@@ -55,7 +55,9 @@ impl From<BuildFault> for Failure {
     fn from(fault: BuildFault) -> Self {
         match fault {
             BuildFault::Failed { what, detail, hint } => Self { code: 1, what, detail, hint },
-            BuildFault::Source(source) => Self { hint: "name it: `wasgi build DIR`, or `wasgi build module:name`".into(), ..Self::of(&source) },
+            BuildFault::Source(source) => {
+                Self { hint: "name it: `wasgi build DIR`, or `wasgi build module:name`".into(), ..Self::of(&source) }
+            }
             io @ BuildFault::Io { .. } => Self::of(&io),
         }
     }

@@ -23,8 +23,12 @@ pub(super) fn run(typed: &args::Inspect) -> Result<(), Failure> {
     let parts = artifact::parts(&bytes).map_err(shaped)?;
     let summary = artifact::summary(parts.component).map_err(shaped)?;
     let meta = parts.meta.and_then(|meta| serde_json::from_slice::<Meta>(meta).ok());
-    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let said = if typed.json { json(&bytes, parts, &summary, meta.as_ref(), &digest) } else { text(&bytes, parts, &summary, meta.as_ref(), &digest) };
+    let digest = artifact::hex(&Sha256::digest(&bytes));
+    let said = if typed.json {
+        json(&bytes, parts, &summary, meta.as_ref(), &digest)
+    } else {
+        text(&bytes, parts, &summary, meta.as_ref(), &digest)
+    };
     std::io::stdout().write_all(said.as_bytes()).map_err(|error| Failure::of(&error))
 }
 

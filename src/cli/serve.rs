@@ -107,6 +107,7 @@ fn ready(url: &str) {
 }
 
 fn unbound(error: &io::Error) -> Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "three kinds have an advice")]
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there; choose another port: `--bind 127.0.0.1:8001`",
         io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose another: `--bind 127.0.0.1:8000`",

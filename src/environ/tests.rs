@@ -20,7 +20,7 @@ fn environ_at(mount: &Mount, request: http::request::Builder) -> Result<Environ,
     Environ::new(&head, content_length(&head)?, &around(mount))
 }
 
-fn environ(request: http::request::Builder) -> Result<Environ, ClientFault> {
+fn environ_of(request: http::request::Builder) -> Result<Environ, ClientFault> {
     environ_at(&Mount::default(), request)
 }
 
@@ -37,7 +37,7 @@ fn malformed<T: std::fmt::Debug>(result: Result<T, ClientFault>) -> &'static str
 
 #[test]
 fn a_plain_request_has_exactly_these_variables() {
-    let pairs = environ(get("/a%20b?x=%20").header("Accept", "*/*")).unwrap().into_pairs();
+    let pairs = environ_of(get("/a%20b?x=%20").header("Accept", "*/*")).unwrap().into_pairs();
     let expected = [
         ("REQUEST_METHOD", "GET"),
         ("SCRIPT_NAME", ""),
@@ -67,7 +67,7 @@ fn a_plain_request_has_exactly_these_variables() {
 
 #[test]
 fn s7_s8_paths_are_decoded_to_bytes_and_not_normalised() {
-    let path = |target| environ(get(target)).unwrap().value("PATH_INFO").unwrap().to_owned();
+    let path = |target| environ_of(get(target)).unwrap().value("PATH_INFO").unwrap().to_owned();
     assert_eq!(path("/%E2%82%AC%2F+"), "/\u{e2}\u{82}\u{ac}/+");
     assert_eq!(path("/%zz%4"), "/%zz%4");
     assert_eq!([path("//x"), path("/a/../b"), path("/a/./b"), path("/a;p")], ["//x", "/a/../b", "/a/./b", "/a;p"]);
@@ -76,7 +76,7 @@ fn s7_s8_paths_are_decoded_to_bytes_and_not_normalised() {
 #[test]
 fn s5_the_methods_case_is_kept() {
     let request = Request::builder().method("geT").uri("/").header("Host", "a");
-    assert_eq!(environ(request).unwrap().value("REQUEST_METHOD"), Some("geT"));
+    assert_eq!(environ_of(request).unwrap().value("REQUEST_METHOD"), Some("geT"));
 }
 
 #[test]
@@ -89,7 +89,8 @@ fn s9_a_mount_becomes_the_script_name() {
 
 #[test]
 fn s11_content_variables_have_no_http_twin() {
-    let environ = environ(Request::post("/").header("Host", "a").header("Content-Type", "text/x").header("Content-Length", "007")).unwrap();
+    let environ =
+        environ_of(Request::post("/").header("Host", "a").header("Content-Type", "text/x").header("Content-Length", "007")).unwrap();
     assert_eq!((environ.value("CONTENT_TYPE"), environ.value("CONTENT_LENGTH")), (Some("text/x"), Some("7")));
     assert_eq!((environ.value("HTTP_CONTENT_TYPE"), environ.value("HTTP_CONTENT_LENGTH")), (None, None));
 }
@@ -105,26 +106,26 @@ fn s12_an_ipv6_server_name_stands_in_brackets() {
 
 #[test]
 fn s13_http_1_0_needs_no_host() {
-    let environ = environ(Request::get("/").version(Version::HTTP_10)).unwrap();
+    let environ = environ_of(Request::get("/").version(Version::HTTP_10)).unwrap();
     assert_eq!((environ.value("SERVER_PROTOCOL"), environ.value("HTTP_HOST")), (Some("HTTP/1.0"), None));
-    assert_eq!(malformed(super::tests::environ(Request::get("/"))), "no Host");
+    assert_eq!(malformed(environ_of(Request::get("/"))), "no Host");
 }
 
 #[test]
 fn s15_s16_s21_names_that_would_deceive_an_application_are_dropped() {
     let names = ["X_Forwarded_For", "Content_Length", "Proxy", "X-Forwarded-For", "Forwarded", "X-Real-IP", "a.b"];
     let request = names.iter().fold(get("/"), |request, name| request.header(*name, "evil"));
-    let pairs = environ(request).unwrap().into_pairs();
+    let pairs = environ_of(request).unwrap().into_pairs();
     assert_eq!(pairs.iter().filter(|(_, value)| value == "evil").count(), 0, "{pairs:?}");
 }
 
 #[test]
 fn s17_repeated_fields_are_joined_or_refused() {
-    let environ = environ(get("/").header("Cookie", "a=1").header("X-A", "1").header("Cookie", "b=2").header("X-A", "2")).unwrap();
+    let environ = environ_of(get("/").header("Cookie", "a=1").header("X-A", "1").header("Cookie", "b=2").header("X-A", "2")).unwrap();
     assert_eq!((environ.value("HTTP_COOKIE"), environ.value("HTTP_X_A")), (Some("a=1; b=2"), Some("1,2")));
     for name in ["Host", "Content-Type", "Authorization", "Content-Length"] {
         let request = get("/").header(name, "1").header(name, "1");
-        let why = malformed(super::tests::environ(request));
+        let why = malformed(environ_of(request));
         assert!(why.starts_with("more than one") || why == "a field that may come once came twice", "{name}: {why}");
     }
 }
@@ -132,59 +133,62 @@ fn s17_repeated_fields_are_joined_or_refused() {
 #[test]
 fn s18_obs_text_survives_as_latin_1() {
     let value = http::HeaderValue::from_bytes(b"caf\xe9 \xff").unwrap();
-    assert_eq!(environ(get("/").header("X-A", value)).unwrap().value("HTTP_X_A"), Some("caf\u{e9} \u{ff}"));
+    assert_eq!(environ_of(get("/").header("X-A", value)).unwrap().value("HTTP_X_A"), Some("caf\u{e9} \u{ff}"));
 }
 
 #[test]
 fn s39_another_expectation_fails() {
-    assert_eq!(environ(get("/").header("Expect", "200-ok")), Err(ClientFault::Expectation));
-    assert_eq!(environ(get("/").header("Expect", "100-Continue")).unwrap().value("HTTP_EXPECT"), Some("100-Continue"));
+    assert_eq!(environ_of(get("/").header("Expect", "200-ok")), Err(ClientFault::Expectation));
+    assert_eq!(environ_of(get("/").header("Expect", "100-Continue")).unwrap().value("HTTP_EXPECT"), Some("100-Continue"));
 }
 
 #[test]
 fn s73_to_s76_a_body_has_one_length() {
     let post = || Request::post("/").header("Host", "a");
-    assert_eq!(malformed(environ(post().header("Content-Length", "1").header("Transfer-Encoding", "chunked"))), "both Content-Length and Transfer-Encoding");
+    assert_eq!(
+        malformed(environ_of(post().header("Content-Length", "1").header("Transfer-Encoding", "chunked"))),
+        "both Content-Length and Transfer-Encoding"
+    );
     for bad in ["+1", "-1", "0x1", "1,1", "", "1_0", "18446744073709551616", " 1 1"] {
-        assert_eq!(malformed(environ(post().header("Content-Length", bad))), "Content-Length is no number", "{bad}");
+        assert_eq!(malformed(environ_of(post().header("Content-Length", bad))), "Content-Length is no number", "{bad}");
     }
     for bad in ["identity", "chunked, chunked", "xchunked", "gzip, chunked", ""] {
-        let fault = environ(post().header("Transfer-Encoding", bad));
+        let fault = environ_of(post().header("Transfer-Encoding", bad));
         assert_eq!(fault, Err(ClientFault::NotImplemented("a transfer coding other than `chunked`")), "{bad}");
     }
     let old = post().version(Version::HTTP_10).header("Transfer-Encoding", "chunked");
-    assert_eq!(malformed(environ(old)), "Transfer-Encoding in HTTP/1.0");
-    let chunked = environ(post().header("Transfer-Encoding", "Chunked")).unwrap();
+    assert_eq!(malformed(environ_of(old)), "Transfer-Encoding in HTTP/1.0");
+    let chunked = environ_of(post().header("Transfer-Encoding", "Chunked")).unwrap();
     assert_eq!((chunked.value("CONTENT_LENGTH"), chunked.value("HTTP_TRANSFER_ENCODING")), (None, Some("Chunked")));
 }
 
 #[test]
 fn a_buffered_body_has_a_length_and_no_coding() {
-    let mut environ = environ(Request::post("/").header("Host", "a").header("Transfer-Encoding", "chunked")).unwrap();
+    let mut environ = environ_of(Request::post("/").header("Host", "a").header("Transfer-Encoding", "chunked")).unwrap();
     environ.set_buffered_length(5);
     assert_eq!((environ.value("CONTENT_LENGTH"), environ.value("HTTP_TRANSFER_ENCODING")), (Some("5"), None));
 }
 
 #[test]
 fn s80_an_absolute_target_overrides_host() {
-    let environ = environ(Request::get("http://b.test:81/x?y").header("Host", "a.test")).unwrap();
+    let environ = environ_of(Request::get("http://b.test:81/x?y").header("Host", "a.test")).unwrap();
     assert_eq!((environ.value("HTTP_HOST"), environ.value("PATH_INFO")), (Some("b.test:81"), Some("/x")));
     for bad in ["a b", "a/b", "a@b", "a:b", "[::1", "[::1]x", "é", "a:1:2"] {
         let request = Request::get("/").header("Host", http::HeaderValue::from_bytes(bad.as_bytes()).unwrap());
-        assert_eq!(malformed(super::tests::environ(request)), "Host is no host name", "{bad}");
+        assert_eq!(malformed(environ_of(request)), "Host is no host name", "{bad}");
     }
     for good in ["", "a.test", "a.test:80", "127.0.0.1:8000", "[::1]", "[::1]:80", "a_b"] {
         let request = Request::get("/").header("Host", good);
-        assert_eq!(super::tests::environ(request).unwrap().value("HTTP_HOST"), Some(good));
+        assert_eq!(environ_of(request).unwrap().value("HTTP_HOST"), Some(good));
     }
 }
 
 #[test]
 fn s81_star_is_for_options_and_connect_for_nobody() {
-    let star = |method: &str| environ(Request::builder().method(method).uri("*").header("Host", "a"));
+    let star = |method: &str| environ_of(Request::builder().method(method).uri("*").header("Host", "a"));
     assert_eq!(star("OPTIONS").unwrap().value("PATH_INFO"), Some(""));
     assert_eq!(malformed(star("GET")), "the target is neither a path nor an absolute URI");
-    let connect = environ(Request::connect("a.test:80").header("Host", "a.test:80"));
+    let connect = environ_of(Request::connect("a.test:80").header("Host", "a.test:80"));
     assert_eq!(connect, Err(ClientFault::Method("CONNECT is for proxies")));
 }
 

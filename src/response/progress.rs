@@ -125,7 +125,6 @@ pub enum Ended {
 
 impl Progress {
     /// start_response. `exc_info` says whether the call carried it. The head is stored; nothing is sent (S41).
-    #[must_use]
     pub fn start(self, head: Result<Head, HeadFault>, exc_info: bool) -> (Self, Result<(), StartFault>) {
         match (self, head) {
             (sent @ Self::Sent { .. }, _) => (sent, Err(StartFault::AlreadySent)),
@@ -206,10 +205,9 @@ fn reply(head: Head, asked: Asked, inferred: Option<u64>) -> (Commit, Left) {
         (StatusCode::NO_CONTENT, ..) => (Framing::Empty { content_length: None }, Left::Nothing),
         // RFC 9110, section 15.3.6: no content; a length of 0 says so.
         (StatusCode::RESET_CONTENT, ..) => (Framing::Length(0), Left::Nothing),
-        (StatusCode::NOT_MODIFIED, ..) => (Framing::Empty { content_length }, Left::Nothing),
+        (_, Asked::HeadOnly, Some(_)) | (StatusCode::NOT_MODIFIED, ..) => (Framing::Empty { content_length }, Left::Nothing),
         // For HEAD an inferred 0 would be a lie: the application may have left out what it need not send.
         (_, Asked::HeadOnly, None) => (Framing::Empty { content_length: inferred.filter(|length| *length > 0) }, Left::Nothing),
-        (_, Asked::HeadOnly, Some(_)) => (Framing::Empty { content_length }, Left::Nothing),
         (_, Asked::Whole, Some(length)) => (Framing::Length(length), Left::Bytes(length)),
         (_, Asked::Whole, None) => match inferred {
             Some(length) => (Framing::Length(length), Left::Bytes(length)),

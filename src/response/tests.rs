@@ -77,7 +77,23 @@ fn s47_a_status_is_three_digits_a_space_and_a_reason() {
     for good in ["200 OK", "404 ", "599 Gr\u{fc}\u{df}e\tx", "204 No Content"] {
         assert_eq!(head(good, &[]).map(|head| head.status.code.as_str().to_owned()), Ok(good[..3].to_owned()));
     }
-    for bad in ["", "200", "2000 Odd", "1000 Odd", "100 Continue", "199 x", "600 x", "20 x", "+20 x", "200\tOK", "200 a\r\nb", "200 \u{100}", "200 \0", "abc x", " 200 x"] {
+    for bad in [
+        "",
+        "200",
+        "2000 Odd",
+        "1000 Odd",
+        "100 Continue",
+        "199 x",
+        "600 x",
+        "20 x",
+        "+20 x",
+        "200\tOK",
+        "200 a\r\nb",
+        "200 \u{100}",
+        "200 \0",
+        "abc x",
+        " 200 x",
+    ] {
         assert!(matches!(head(bad, &[]), Err(HeadFault::Status(_))), "{bad:?}");
     }
 }
@@ -149,7 +165,8 @@ fn s61_fewer_bytes_than_promised_are_a_short_body() {
 
 #[test]
 fn s62_head_sends_no_body_and_keeps_the_length() {
-    let (progress, step) = started("200 OK", &[("Content-Length", "5")]).chunk(Bytes::from_static(b"hello"), Asked::HeadOnly, false).unwrap();
+    let (progress, step) =
+        started("200 OK", &[("Content-Length", "5")]).chunk(Bytes::from_static(b"hello"), Asked::HeadOnly, false).unwrap();
     assert_eq!(step.commit.unwrap().framing, Framing::Empty { content_length: Some(5) });
     assert_eq!((step.data.len(), step.cut, step.full), (0, false, true));
     assert_eq!(progress.end(Asked::HeadOnly), Ended::Whole);

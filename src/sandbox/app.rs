@@ -127,4 +127,3 @@ fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     filesystem::add_to_linker(linker)?;
     bindings::AppPython::add_to_linker::<_, wasmtime::component::HasSelf<_>>(linker, |state| state)
 }
-

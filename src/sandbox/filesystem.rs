@@ -29,25 +29,25 @@ use super::state::State;
 const NAME_BYTES: u64 = 4 << 10;
 
 /// The private folder of one instance, removed with it.
-pub struct Tmp {
+pub(super) struct Tmp {
     folder: TempDir,
     quota: Arc<Quota>,
 }
 
 impl Tmp {
     /// Makes a new, empty folder.
-    pub fn new(limit: u64) -> io::Result<Self> {
+    pub(super) fn new(limit: u64) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("wasgi-tmp-").tempdir()?;
         Ok(Self { folder, quota: Arc::new(Quota { limit, used: AtomicU64::new(0) }) })
     }
 
     /// Where it lies.
-    pub fn path(&self) -> &path::Path {
+    pub(super) fn path(&self) -> &path::Path {
         self.folder.path()
     }
 
     /// Whether half of the quota is used: a reused instance retires then.
-    pub fn is_worn(&self) -> bool {
+    pub(super) fn is_worn(&self) -> bool {
         self.quota.used.load(Ordering::Relaxed) > self.quota.limit / 2
     }
 }
@@ -60,9 +60,8 @@ struct Quota {
 
 impl Quota {
     fn charge(&self, bytes: u64) -> Result<(), ErrorCode> {
-        let charged = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|used| *used <= self.limit)
-        });
+        let charged =
+            self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(bytes).filter(|used| *used <= self.limit));
         charged.map(drop).map_err(|_| ErrorCode::InsufficientSpace)
     }
 
@@ -72,7 +71,7 @@ impl Quota {
 }
 
 /// Replaces wasmtime-wasi's `wasi:filesystem/types` in `linker`.
-pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     types::add_to_linker::<State, Filesystem>(linker, |state| {
         let quota = Arc::clone(&state.tmp.quota);

@@ -95,7 +95,9 @@ impl Instance {
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| if store.data().meter.is_spent() { Err(CpuSpent.into()) } else { Ok(UpdateDeadline::Yield(1)) });
+        store.epoch_deadline_callback(
+            |store| if store.data().meter.is_spent() { Err(CpuSpent.into()) } else { Ok(UpdateDeadline::Yield(1)) },
+        );
         meter.reset(Duration::from_millis(limits.start_cpu_ms));
         let _running = app.engine().running();
         let wall = Duration::from_millis(limits.head_wall_ms);
@@ -289,7 +291,8 @@ fn state(app: &App) -> Result<State, Fault> {
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     wasi.max_random_size(RANDOM_BYTES);
     wasi.arg("wasgi").env("HOME", "/tmp");
-    let unopened = |error: wasmtime::Error| HostFault::Sandbox { what: "a folder of the bundle cannot be opened", detail: format!("{error:#}") };
+    let unopened =
+        |error: wasmtime::Error| HostFault::Sandbox { what: "a folder of the bundle cannot be opened", detail: format!("{error:#}") };
     for folder in &app.options().files {
         wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly).map_err(unopened)?;
     }
@@ -319,8 +322,6 @@ fn trapped(error: &wasmtime::Error) -> GuestFault {
 }
 
 fn not_started(error: &wasmtime::Error) -> GuestFault {
-    match trapped(error) {
-        GuestFault::Trap(text) => GuestFault::Start(text),
-        other => other,
-    }
+    let fault = trapped(error);
+    if let GuestFault::Trap(text) = fault { GuestFault::Start(text) } else { fault }
 }

@@ -7,18 +7,18 @@ const TABLE_ENTRY_BYTES: usize = 8;
 
 /// Counts what an instance has, and refuses growth beyond the limit: the guest sees `memory.grow` fail.
 #[derive(Debug)]
-pub struct MemoryLimiter {
+pub(super) struct MemoryLimiter {
     limit: usize,
     used: usize,
 }
 
 impl MemoryLimiter {
-    pub fn new(limit: u64) -> Self {
+    pub(super) fn new(limit: u64) -> Self {
         Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0 }
     }
 
     /// Bytes that the instance has now.
-    pub fn used(&self) -> usize {
+    pub(super) fn used(&self) -> usize {
         self.used
     }
 

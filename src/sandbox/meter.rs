@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// What a guest has used of its budget. Written and read by one thread; atomic only because a `Store` may move between threads.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "the unit stands in the name")]
 pub struct Meter {
     used_ns: AtomicU64,
     budget_ns: AtomicU64,

@@ -8,7 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::{filesystem::Tmp, hostcalls::Current, limiter::MemoryLimiter, log::RequestLog, meter::Meter};
 
 /// The data of a `Store`.
-pub struct State {
+pub(super) struct State {
     pub wasi: WasiCtx,
     pub table: ResourceTable,
     pub tmp: Tmp,

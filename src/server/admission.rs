@@ -59,7 +59,8 @@ impl Admission {
         if self.places.is_closed() {
             return Err(BusyFault::Stopping);
         }
-        let place = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| (waiting < self.queue).then_some(waiting + 1));
+        let place =
+            self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| (waiting < self.queue).then_some(waiting + 1));
         place.map(|_| Waiting(&self.waiting)).map_err(|_| BusyFault::QueueFull)
     }
 }
@@ -89,20 +90,16 @@ mod tests {
         assert!(first.is_ok() && second.is_ok());
         assert_eq!(admission.enter().await.map(drop), Err(BusyFault::QueueTimeout));
         drop(first);
-        assert!(admission.enter().await.is_ok());
+        drop(admission.enter().await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_queue_is_bounded() {
         let admission = admission();
         let _places = (admission.enter().await, admission.enter().await);
-        let waiting = tokio::spawn({
-            let admission = Arc::clone(&admission);
-            async move { admission.enter().await.map(drop) }
-        });
-        tokio::task::yield_now().await;
-        assert_eq!(admission.enter().await.map(drop), Err(BusyFault::QueueFull));
-        assert_eq!(waiting.await.unwrap(), Err(BusyFault::QueueTimeout));
+        // The first takes the one place in the queue before the second is looked at.
+        let (waiting, refused) = tokio::join!(biased; admission.enter(), admission.enter());
+        assert_eq!((waiting.map(drop), refused.map(drop)), (Err(BusyFault::QueueTimeout), Err(BusyFault::QueueFull)));
     }
 
     #[tokio::test]

@@ -121,12 +121,15 @@ impl input::Host for State {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, pin::Pin};
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
 
-    use http_body_util::{Full, StreamBody};
+    use http_body_util::Full;
 
     use super::*;
     use crate::limits::Limits;
@@ -140,26 +143,20 @@ mod tests {
         Input::new(body, limit)
     }
 
-    fn frames(frames: Vec<Result<&'static [u8], InputFault>>, limit: u64) -> Input {
-        let frames = frames.into_iter().map(|frame| frame.map(|data| Frame::data(Bytes::from_static(data))));
-        Input::new(StreamBody::new(tokio_frames(frames)), limit)
-    }
+    /// A body of these frames.
+    struct Frames(std::vec::IntoIter<Result<&'static [u8], InputFault>>);
 
-    /// A stream of frames, of the trait that `StreamBody` takes.
-    fn tokio_frames(
-        frames: impl Iterator<Item = Result<Frame<Bytes>, InputFault>> + Send + 'static,
-    ) -> impl futures_core::Stream<Item = Result<Frame<Bytes>, InputFault>> + Send {
-        Frames(frames)
-    }
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = InputFault;
 
-    struct Frames<I>(I);
-
-    impl<I: Iterator + Unpin> futures_core::Stream for Frames<I> {
-        type Item = I::Item;
-
-        fn poll_next(mut self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<I::Item>> {
-            std::task::Poll::Ready(self.0.next())
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InputFault>>> {
+            Poll::Ready(self.0.next().map(|frame| frame.map(|data| Frame::data(Bytes::from_static(data)))))
         }
+    }
+
+    fn frames(frames: Vec<Result<&'static [u8], InputFault>>, limit: u64) -> Input {
+        Input::new(Frames(frames.into_iter()), limit)
     }
 
     #[tokio::test]

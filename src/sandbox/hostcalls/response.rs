@@ -55,7 +55,7 @@ pub(in crate::sandbox) struct Response {
 }
 
 impl Response {
-    pub fn new(wire: Wire, asked: Asked, limits: &Limits) -> Self {
+    pub(crate) fn new(wire: Wire, asked: Asked, limits: &Limits) -> Self {
         let (head_limit, chunk_limit) = (limits.response_head_bytes, limits.chunk_bytes);
         Self { progress: Progress::Unstarted, asked, wire, written: false, detour: None, head_limit, chunk_limit, fault: None }
     }
@@ -64,9 +64,9 @@ impl Response {
         &mut self,
         status: &str,
         fields: Vec<(String, String)>,
-        exc_info: Option<ExcInfo>,
+        exc_info: Option<&ExcInfo>,
     ) -> Result<(), response::StartError> {
-        if let Some(exc) = &exc_info {
+        if let Some(exc) = exc_info {
             self.fault = Some(GuestFault::Raised(raised(&exc.kind, &exc.message, &exc.traceback)));
         }
         let head = Head::new(status, fields, self.head_limit);
@@ -99,7 +99,7 @@ impl Response {
     }
 
     /// The chunk that the guest passed, whichever way it came.
-    pub fn chunk(&mut self, direct: Vec<u8>) -> Result<Bytes, GuestFault> {
+    pub(crate) fn chunk(&mut self, direct: Vec<u8>) -> Result<Bytes, GuestFault> {
         let chunk = match self.detour.take() {
             Some(detour) if direct.is_empty() => detour,
             Some(_) | None => direct.into(),
@@ -109,7 +109,7 @@ impl Response {
     }
 
     /// Sends a chunk that the iterable yielded. `only` says that `len()` of the iterable is 1. True: iteration may stop.
-    pub async fn yielded(&mut self, chunk: Bytes, only: bool, timeline: &Timeline) -> Result<Result<bool, Undelivered>, GuestFault> {
+    pub(crate) async fn yielded(&mut self, chunk: Bytes, only: bool, timeline: &Timeline) -> Result<Result<bool, Undelivered>, GuestFault> {
         let step = self.step(chunk, only && !self.written)?;
         let full = step.full;
         Ok(self.send(step, timeline).await.map(|()| full))
@@ -157,7 +157,7 @@ impl Response {
     }
 
     /// The application has returned: a head that declares an empty body need not wait (S41).
-    pub fn returned(&mut self, timeline: &Timeline) -> Result<(), Undelivered> {
+    pub(crate) fn returned(&mut self, timeline: &Timeline) -> Result<(), Undelivered> {
         let asked = self.asked;
         let (progress, commit) = self.progress_mut(|progress| progress.declared_empty(asked));
         self.progress = progress;
@@ -165,7 +165,7 @@ impl Response {
     }
 
     /// The body has ended.
-    pub async fn end(&mut self, timeline: &Timeline) -> Result<(), GuestFault> {
+    pub(crate) async fn end(&mut self, timeline: &Timeline) -> Result<(), GuestFault> {
         let asked = self.asked;
         match self.progress_mut(|progress| progress.end(asked)) {
             Ended::NeverStarted => return Err(GuestFault::NeverStarted),
@@ -180,7 +180,7 @@ impl Response {
     }
 
     /// What the guest did wrong though the response could go on.
-    pub fn into_fault(self) -> Option<GuestFault> {
+    pub(crate) fn into_fault(self) -> Option<GuestFault> {
         self.fault
     }
 
@@ -216,7 +216,7 @@ impl response::Host for State {
         headers: Vec<(String, String)>,
         exc_info: Option<ExcInfo>,
     ) -> wasmtime::Result<Result<(), response::StartError>> {
-        Ok(self.running()?.response.start(&status, headers, exc_info))
+        Ok(self.running()?.response.start(&status, headers, exc_info.as_ref()))
     }
 
     async fn write(&mut self, data: Vec<u8>) -> wasmtime::Result<Result<(), response::WriteError>> {

@@ -1,0 +1,53 @@
+# The two commands of the README are `make run` and `make test`. Both install what they need, pinned, into caches that later runs take it from.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+GUESTS := $(TARGET)/wasm32-wasip2/release
+export WASGI_TEST_GUESTS := $(GUESTS)
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build the Flask example and serve it at http://127.0.0.1:8000
+	$(TARGET)/debug/wasgi serve guest/examples/flask --bind 127.0.0.1:8000 --access-log
+
+.PHONY: build
+build: tools ## Build the host
+	cargo build --locked
+
+.PHONY: test
+test: started := $(shell date +%s)
+test: lint guests ## Run every test
+	cargo test --locked
+	@echo "make test: all green in $$(( $$(date +%s) - $(started) )) s"
+
+.PHONY: guests
+guests: tools ## Build the guests that the tests run
+	cargo build --locked --release --target wasm32-wasip2 --manifest-path guest/rust/Cargo.toml --examples --target-dir $(TARGET)
+	cargo build --locked --release --target wasm32-wasip2 --manifest-path tests/apps/Cargo.toml --target-dir $(TARGET)
+
+.PHONY: lint
+lint: tools ## Check format and lints
+	cargo fmt --check
+	cargo fmt --check --manifest-path guest/rust/Cargo.toml
+	cargo fmt --check --manifest-path tests/apps/Cargo.toml
+	cargo clippy --locked --all-targets -- -D warnings
+
+.PHONY: fmt
+fmt: ## Format the sources
+	cargo fmt
+	cargo fmt --manifest-path guest/rust/Cargo.toml
+	cargo fmt --manifest-path tests/apps/Cargo.toml
+
+# What rustup, Debian and npm provide. Nothing is fetched twice.
+.PHONY: tools
+tools:
+	@rustup target list --installed | grep -qx wasm32-wasip2 || rustup target add wasm32-wasip2
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || apt-get install -y python3 python3-venv python3-pip
