@@ -131,6 +131,8 @@ limits! {
     head_wall_ms, "head-timeout", Millis, 30 * SECOND, 1, 60 * MINUTE;
     /// Longest time without progress in either direction once a body flows.
     progress_wall_ms, "progress-timeout", Millis, 30 * SECOND, 1, 60 * MINUTE;
+    /// Bytes that a client must send or take in a second, on the average, once it was waited for for 5 seconds.
+    client_bytes_per_s, "min-rate", Bytes, KIB, 0, GIB;
     /// Longest life of one request, everything included.
     exchange_wall_ms, "request-timeout", Millis, 10 * MINUTE, 1, 24 * 60 * MINUTE;
     /// What is left for the application to end and for close() to run, once the time is up.
@@ -144,7 +146,7 @@ limits! {
     /// Fields of a request's head.
     request_fields, "max-fields", Count, 100, 1, 1_000;
     /// The response's head as held in memory, each field charged 32 bytes of overhead.
-    response_head_bytes, "max-response-head", Bytes, 64 * KIB, KIB, MIB;
+    response_head_bytes, "max-response-head", Bytes, 64 * KIB, KIB, 512 * KIB;
     /// One chunk of a response.
     chunk_bytes, "max-chunk", Bytes, MIB, KIB, MIB;
     /// What one request may write to its logs (wsgi.errors, stdout, stderr); the rest is dropped and counted.

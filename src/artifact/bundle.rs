@@ -15,6 +15,10 @@ use crate::sandbox::ReadOnlyFolder;
 
 /// Files and folders of one bundle.
 const ENTRIES: u64 = 100_000;
+/// Folders at the top: each instance opens all of them.
+const FOLDERS: usize = 16;
+/// Folders in folders.
+const DEPTH: usize = 32;
 const LEVEL: i32 = 9;
 /// What an entry takes in the archive beside its content: a header, the same again for a long name, and padding.
 const HEADER_BYTES: u64 = 2_560;
@@ -97,7 +101,8 @@ impl Bundle {
                     // `create_new`: a second entry of the same name does not write through what the first has become.
                     let mut file = File::create_new(&target)?;
                     io::copy(&mut entry, &mut file)?;
-                    file.set_modified(UNIX_EPOCH + Duration::from_secs(entry.header().mtime()?))?;
+                    let time = UNIX_EPOCH.checked_add(Duration::from_secs(entry.header().mtime()?));
+                    file.set_modified(time.unwrap_or(UNIX_EPOCH))?;
                 }
                 _ => return Err(BundleFault::Kind(path.display().to_string())),
             }
@@ -123,6 +128,9 @@ impl Bundle {
                 folders.push(ReadOnlyFolder { host: entry.path(), guest: format!("/{name}") });
             }
         }
+        if folders.len() > FOLDERS {
+            return Err(io::Error::other(format!("the bundle has more than {FOLDERS} folders at its top")));
+        }
         folders.sort_by(|a, b| a.guest.cmp(&b.guest));
         Ok(folders)
     }
@@ -147,7 +155,11 @@ fn safe(path: &Path) -> Result<PathBuf, BundleFault> {
     if path.as_os_str().is_empty() || path.to_str().is_none_or(|text| text.contains('\0')) {
         return Err(BundleFault::Path(shown()));
     }
-    if path.components().all(|component| plain(&component)) { Ok(path.to_owned()) } else { Err(BundleFault::Path(shown())) }
+    if path.components().all(|component| plain(&component)) && path.components().count() <= DEPTH {
+        Ok(path.to_owned())
+    } else {
+        Err(BundleFault::Path(shown()))
+    }
 }
 
 #[cfg(test)]
@@ -204,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_path_that_leaves_the_bundle_is_refused() {
-        for name in ["../evil", "/evil", "a/../../evil", ".", "a/.."] {
+        let deep = "a/".repeat(DEPTH) + "b";
+        for name in ["../evil", "/evil", "a/../../evil", ".", "a/..", deep.as_str()] {
             let (outer, result) = unpack(&raw(name, tar::EntryType::Regular, b"x"), 10);
             assert_eq!(result, Err(format!("`{name}` is no path within the bundle")));
             assert!(!outer.path().join("evil").exists());

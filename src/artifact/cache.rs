@@ -109,10 +109,20 @@ impl Artifacts {
         if let Some(component) = file.is_file().then(|| deserialize(engine, &file).ok()).flatten() {
             return Ok(component);
         }
+        // Processes that start together compile once.
+        let _alone = self.alone().map_err(|source| self.fault(source))?;
+        if let Some(component) = file.is_file().then(|| deserialize(engine, &file).ok()).flatten() {
+            return Ok(component);
+        }
         let invalid = |error: wasmtime::Error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") };
         let code = engine.precompile_component(component).map_err(invalid)?;
         self.write(&file, &code).map_err(|source| self.fault(source))?;
         deserialize(engine, &file).map_err(invalid)
+    }
+
+    fn alone(&self) -> io::Result<fs::File> {
+        let file = fs::File::create(self.folder.join("compile.lock"))?;
+        file.lock().map(|()| file)
     }
 
     fn write(&self, file: &Path, code: &[u8]) -> io::Result<()> {

@@ -102,7 +102,9 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
     progress.step("app", &source.to_string());
     let temporary = tempfile::tempdir().map_err(BuildFault::io(&std::env::temp_dir()))?;
     let staged = temporary.path().join("app");
-    stage::copy(&source.folder, &staged, output)?;
+    for link in stage::copy(&source.folder, &staged, output)? {
+        progress.warn(&format!("{} is left out: it is neither a file nor a folder of the application", link.display()));
+    }
     let requirements = Requirements::of(&source.folder)?;
     let inputs = inputs(source, &staged, &requirements, *sdist)?;
     if let Some(meta) = artifact::meta(output).filter(|meta| meta.inputs == inputs) {
@@ -110,6 +112,7 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
         return finished(output, meta, false);
     }
 
+    let _alone = alone(cache)?;
     let tools = Tools::provide(cache, progress)?;
     let packages = Packages::provide(&tools, cache, &requirements, *sdist, progress)?;
     let site = temporary.path().join("site");
@@ -142,6 +145,13 @@ fn mib(bytes: usize) -> f64 {
 fn finished(output: &Path, meta: Meta, fresh: bool) -> Result<Built, BuildFault> {
     let bytes = fs::metadata(output).map_err(BuildFault::io(output))?.len();
     Ok(Built { output: output.to_owned(), meta, bytes, fresh })
+}
+
+/// Two builds at once would install the same things over each other.
+fn alone(cache: &Path) -> Result<fs::File, BuildFault> {
+    let path = cache.join("build.lock");
+    let locked = fs::create_dir_all(cache).and_then(|()| fs::File::create(&path)).and_then(|file| file.lock().map(|()| file));
+    locked.map_err(BuildFault::io(&path))
 }
 
 /// A digest of everything that the result depends on.

@@ -106,11 +106,64 @@ fn include(file: &Path, files: &mut BTreeMap<PathBuf, String>) -> Result<(), Bui
     }
     let text = fs::read_to_string(&file).map_err(BuildFault::io(&file))?;
     files.insert(file.clone(), text.clone());
-    for line in text.lines().map(str::trim) {
-        let words = ["--requirement", "--constraint", "-r", "-c"];
-        let included = words.iter().find_map(|word| line.strip_prefix(word)).map(|rest| rest.trim_start_matches(['=', ' ', '\t']));
-        if let Some(included) = included.filter(|included| !included.is_empty()) {
+    for line in text.lines() {
+        let line = without_comment(line);
+        if let Some(included) = option(line, &["--requirement", "--constraint", "-r", "-c"]).filter(|included| !included.contains("://")) {
             include(&file.with_file_name(included), files)?;
+        }
+    }
+    Ok(())
+}
+
+fn without_comment(line: &str) -> &str {
+    let line = if line.trim_start().starts_with('#') { "" } else { line };
+    line.split_once(" #").map_or(line, |(line, _)| line).trim()
+}
+
+/// The value of one of these options.
+fn option<'a>(line: &'a str, names: &[&str]) -> Option<&'a str> {
+    let rest = names.iter().find_map(|name| line.strip_prefix(name))?;
+    Some(rest.trim_start_matches(['=', ' ', '\t'])).filter(|value| !value.is_empty())
+}
+
+/// What pip does of a requirements file without running a stranger's code: names with versions, from an index. A folder, a repository or an
+/// archive is built here, and `--no-binary` overrides what the command line says.
+fn refuse_sources(requirements: &Requirements) -> Result<(), BuildFault> {
+    const HARMLESS: [&str; 10] = [
+        "-r",
+        "--requirement",
+        "-c",
+        "--constraint",
+        "-i",
+        "--index-url",
+        "--extra-index-url",
+        "--require-hashes",
+        "--hash",
+        "--trusted-host",
+    ];
+    for (file, text) in &requirements.files {
+        for (number, line) in text.lines().enumerate().map(|(number, line)| (number + 1, without_comment(line))) {
+            let harmless = if line.starts_with('-') {
+                HARMLESS.iter().any(|name| line.split(['=', ' ', '\t']).next() == Some(name))
+            } else {
+                let (what, url) = line.split_once('@').map_or((line, None), |(what, url)| (what, Some(url.trim())));
+                let name = what.split(';').next().unwrap_or_default();
+                let wheel = |url: &str| {
+                    url.starts_with("https://")
+                        && url
+                            .split(['#', ' ', ';'])
+                            .next()
+                            .is_some_and(|url| Path::new(url).extension().is_some_and(|ending| ending == "whl"))
+                };
+                !name.contains(['/', '\\', ':']) && !name.starts_with('.') && !Path::new(name.trim()).exists() && url.is_none_or(wheel)
+            };
+            if !harmless {
+                return Err(BuildFault::new(
+                    format!("{}:{number}: `{line}` may run a stranger's code on this machine", file.display()),
+                    "",
+                    "write a name and a version, as `flask==3.1`; or let it run: `--allow-sdist`",
+                ));
+            }
         }
     }
     Ok(())
@@ -200,6 +253,9 @@ fn install(tools: &Tools, folder: &Path, requirements: &Requirements, sdist: Sdi
     let mut natives = Vec::new();
     if let Some(list) = list {
         let wheels = folder.join("wheels");
+        if sdist == Sdist::Refused {
+            refuse_sources(requirements)?;
+        }
         if sdist == Sdist::Allowed {
             let built = output(tools.pip().args(["wheel", "--quiet", "--wheel-dir"]).arg(&wheels).arg("-r").arg(&list))?;
             if !built.status.success() {
@@ -226,7 +282,7 @@ fn install(tools: &Tools, folder: &Path, requirements: &Requirements, sdist: Sdi
 
 fn for_guest(tools: &Tools, site: &Path) -> Command {
     let mut pip = tools.run_python();
-    pip.args(["-c", PIP_FOR_GUEST, GUEST_PYTHON, "--disable-pip-version-check", "--no-input"]);
+    pip.args(["-c", PIP_FOR_GUEST, GUEST_PYTHON, "--disable-pip-version-check", "--no-input", "--retries", "2"]);
     pip.args(["install", "--quiet", "--no-compile", "--only-binary", ":all:", "--target"]).arg(site);
     pip
 }
@@ -336,6 +392,23 @@ mod tests {
         let root = folder.path().canonicalize().unwrap();
         let files: Vec<_> = requirements.files.keys().map(|file| file.strip_prefix(&root).unwrap().to_str().unwrap()).collect();
         assert_eq!(files, ["req/base.txt", "req/limits.txt", "requirements.txt"]);
+    }
+
+    #[test]
+    fn what_would_run_a_strangers_code_is_refused() {
+        let refused = |line: &str| {
+            let files = [(PathBuf::from("requirements.txt"), format!("flask\n{line}\n"))].into();
+            refuse_sources(&Requirements { list: List::None, files }).map_err(|fault| fault.to_string())
+        };
+        let good = ["flask==3.1 # note", "# ./evil", "", "a[b]>=1,<2; python_version < '3'", "-r base.txt", "--hash=sha256:00"];
+        for line in good.into_iter().chain(["a @ https://x.test/a-1-py3-none-any.whl"]) {
+            assert_eq!(refused(line), Ok(()), "{line}");
+        }
+        let bad =
+            ["./evil", "evil/", "-e .", "--no-binary :all:", "git+https://x.test/a", "a @ git+https://x.test/a", "https://x.test/a.tar.gz"];
+        for line in bad.into_iter().chain(["a @ https://x.test/a.tar.gz", "src", "--find-links=x", "--only-binary=:none:"]) {
+            assert_eq!(refused(line), Err(format!("requirements.txt:2: `{line}` may run a stranger's code on this machine")), "{line}");
+        }
     }
 
     #[test]

@@ -9,43 +9,50 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::BuildFault;
 
-/// Folders that are made by tools.
-const SKIPPED: [&str; 4] = ["__pycache__", "node_modules", "dist", "build"];
+/// Folders that tools make at the top of a project.
+const MADE: [&str; 3] = ["node_modules", "dist", "build"];
 
 /// Copies the application in `from` to `to`. Hidden files stay behind: they are where secrets and repositories lie. So do virtual
-/// environments, what tools made, and the built file.
-pub(super) fn copy(from: &Path, to: &Path, output: &Path) -> Result<(), BuildFault> {
+/// environments, what tools made, and the built file. Links that lead out of the folder are not followed; they are returned.
+pub(super) fn copy(from: &Path, to: &Path, output: &Path) -> Result<Vec<PathBuf>, BuildFault> {
     let output = output.canonicalize().unwrap_or_else(|_| output.to_owned());
     let wanted = |entry: &DirEntry| {
-        let name = entry.file_name().to_string_lossy();
-        let environment = entry.file_type().is_dir() && entry.path().join("pyvenv.cfg").is_file();
-        entry.depth() == 0
-            || !(name.starts_with('.')
-                || environment
-                || (entry.file_type().is_dir() && SKIPPED.contains(&&*name))
-                || entry.path() == output)
+        let (name, folder) = (entry.file_name().to_string_lossy(), entry.file_type().is_dir());
+        let environment = folder && entry.path().join("pyvenv.cfg").is_file();
+        let made = folder && (name == "__pycache__" || (entry.depth() == 1 && MADE.contains(&&*name)));
+        entry.depth() == 0 || !(name.starts_with('.') || environment || made || entry.path() == output)
     };
     copy_wanted(from, to, wanted).map_err(BuildFault::io(from))
 }
 
 /// Copies a tree as it is.
 pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
-    copy_wanted(from, to, |_| true)
+    copy_wanted(from, to, |_| true).map(drop)
 }
 
-fn copy_wanted(from: &Path, to: &Path, wanted: impl FnMut(&DirEntry) -> bool) -> io::Result<()> {
+fn copy_wanted(from: &Path, to: &Path, wanted: impl FnMut(&DirEntry) -> bool) -> io::Result<Vec<PathBuf>> {
+    let mut left = Vec::new();
     for entry in WalkDir::new(from).follow_links(false).into_iter().filter_entry(wanted) {
         let entry = entry?;
-        let target: PathBuf = to.join(entry.path().strip_prefix(from).map_err(io::Error::other)?);
+        let inside = entry.path().strip_prefix(from).map_err(io::Error::other)?;
+        let target = to.join(inside);
         if entry.file_type().is_dir() {
             fs::create_dir_all(&target)?;
-        } else if entry.file_type().is_file() {
+        } else if entry.file_type().is_file() || leads_to_a_file_in(from, entry.path()) {
             fs::copy(entry.path(), &target)?;
             // Python compares a source's time with the one in its compiled file.
-            fs::File::options().write(true).open(&target)?.set_modified(entry.metadata()?.modified()?)?;
+            fs::File::open(&target)?.set_modified(fs::metadata(entry.path())?.modified()?)?;
+        } else {
+            left.push(inside.to_owned());
         }
     }
-    Ok(())
+    Ok(left)
+}
+
+/// Whether a link stays within the folder.
+fn leads_to_a_file_in(folder: &Path, link: &Path) -> bool {
+    let (Ok(folder), Ok(target)) = (folder.canonicalize(), link.canonicalize()) else { return false };
+    target.starts_with(folder) && target.is_file()
 }
 
 #[cfg(test)]
@@ -55,7 +62,7 @@ mod tests {
     #[test]
     fn secrets_environments_and_tools_stay_behind() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let kept = ["app.py", "static/app.js", "templates/a.html"];
+        let kept = ["app.py", "static/dist/app.js", "templates/a.html"];
         let left = [
             ".env",
             ".git/config",
@@ -71,7 +78,9 @@ mod tests {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "").unwrap();
         }
-        copy(from.path(), &to.path().join("app"), &from.path().join("out.wasm")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", from.path().join("passwd")).unwrap();
+        let links = copy(from.path(), &to.path().join("app"), &from.path().join("out.wasm")).unwrap();
+        assert_eq!(links, [PathBuf::from("passwd")]);
         let copied = WalkDir::new(to.path().join("app"))
             .sort_by_file_name()
             .into_iter()

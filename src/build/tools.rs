@@ -67,7 +67,7 @@ impl Tools {
 
     pub(super) fn pip(&self) -> Command {
         let mut command = self.run_python();
-        command.args(["-m", "pip", "--disable-pip-version-check", "--no-input"]);
+        command.args(["-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "2"]);
         command
     }
 

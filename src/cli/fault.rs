@@ -35,6 +35,11 @@ impl Failure {
         Self::failed(what, "")
     }
 
+    /// With what to type.
+    pub(super) fn with_hint(self, hint: &str) -> Self {
+        Self { hint: hint.to_owned(), ..self }
+    }
+
     pub(super) fn code(&self) -> u8 {
         self.code
     }
@@ -55,9 +60,7 @@ impl From<BuildFault> for Failure {
     fn from(fault: BuildFault) -> Self {
         match fault {
             BuildFault::Failed { what, detail, hint } => Self { code: 1, what, detail, hint },
-            BuildFault::Source(source) => {
-                Self { hint: "name it: `wasgi build DIR`, or `wasgi build module:name`".into(), ..Self::of(&source) }
-            }
+            BuildFault::Source(source) => Self::of(&source).with_hint("name it: `wasgi build DIR`, or `wasgi build module:name`"),
             io @ BuildFault::Io { .. } => Self::of(&io),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{io, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -24,11 +25,20 @@ use crate::{
 pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     telemetry::start(typed.access_log);
     let limits = checked(&typed.limits.0)?;
+    raise_open_files();
     let mount = Mount::new(&typed.mount).map_err(|bad| Failure::usage(bad.to_string(), ""))?;
     let file = built(&typed)?;
     let route = Route { app: Arc::new(app(&typed, &file, limits)?), mount, uploads: typed.uploads.into() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::of(&error))?;
     runtime.block_on(serve(Config { bind: typed.bind, route, stop_grace: Duration::from_secs(typed.stop_grace.into()) }))
+}
+
+/// Connections and the files of guests are open files; the usual soft limit of 1 024 is meant for programs that use select().
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        Talk.warn(&format!("the limit of open files stays at {:?}: {error}", limit.current));
+    }
 }
 
 fn checked(limits: &Limits) -> Result<Limits, Failure> {
@@ -70,7 +80,16 @@ fn app(typed: &args::Serve, file: &Path, limits: Limits) -> Result<App, Failure>
 }
 
 fn unloaded(error: &ArtifactFault) -> Failure {
-    Failure::of(error)
+    let hint = match error {
+        ArtifactFault::Invalid { detail, .. } if detail.contains("pooling allocator") => "it needs more than `--memory` allows",
+        ArtifactFault::Invalid { .. } => "it is damaged, or uses a proposal of WebAssembly that wasgi does not offer",
+        ArtifactFault::Unreadable { .. }
+        | ArtifactFault::TooLarge { .. }
+        | ArtifactFault::Shape { .. }
+        | ArtifactFault::Bundle { .. }
+        | ArtifactFault::Cache(_) => "",
+    };
+    Failure::of(error).with_hint(hint)
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

@@ -23,20 +23,9 @@ pub enum Length {
 const ONCE: [HeaderName; 4] = [header::HOST, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::AUTHORIZATION];
 
 /// S21: what only a trusted proxy may say. None is trusted yet, so they never reach an application.
-const FORWARDED: [&str; 12] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-protocol",
-    "x-forwarded-port",
-    "x-forwarded-by",
-    "x-forwarded-prefix",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
-    "x-real-ip",
-    "x-client-ip",
-];
+fn is_forwarding(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-client-ip" | "x-original-host" | "x-url-scheme")
+}
 
 /// The declared length of the body (S73 to S76), and S39's check of `Expect`.
 ///
@@ -132,7 +121,7 @@ fn variable(name: &HeaderName) -> Option<String> {
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     // S16: `Proxy` would become the environment variable of a proxy (httpoxy, CVE-2016-5385).
     let ours = name == header::HOST || name == header::CONTENT_LENGTH || text == "proxy";
-    if !plain || ours || FORWARDED.contains(&text) {
+    if !plain || ours || is_forwarding(text) {
         return None;
     }
     if name == header::CONTENT_TYPE {

@@ -57,7 +57,7 @@ impl Environ {
         environ.set("REQUEST_METHOD", head.method.as_str());
         environ.set("SCRIPT_NAME", around.mount.script_name());
         environ.set("PATH_INFO", path_info);
-        environ.set("QUERY_STRING", target.query);
+        environ.set("QUERY_STRING", &target.query);
         environ.set("REQUEST_URI", &target.raw);
         environ.set("RAW_URI", &target.raw);
         environ.set("SERVER_PROTOCOL", protocol(head.version)?);
@@ -108,7 +108,7 @@ impl Environ {
 /// The request's target, in its parts (RFC 9112, section 3.2).
 struct Target<'a> {
     path: &'a str,
-    query: &'a str,
+    query: String,
     raw: String,
 }
 
@@ -117,11 +117,11 @@ impl<'a> Target<'a> {
         if method == Method::CONNECT {
             return Err(ClientFault::Method("CONNECT is for proxies"));
         }
-        let raw = uri.to_string();
+        let raw = path::native(&uri.to_string());
         match uri.path() {
-            "*" if method == Method::OPTIONS => Ok(Self { path: "", query: "", raw }),
-            path if path.starts_with('/') => Ok(Self { path, query: uri.query().unwrap_or_default(), raw }),
-            "" if uri.scheme().is_some() => Ok(Self { path: "/", query: uri.query().unwrap_or_default(), raw }),
+            "*" if method == Method::OPTIONS => Ok(Self { path: "", query: String::new(), raw }),
+            path if path.starts_with('/') => Ok(Self { path, query: path::native(uri.query().unwrap_or_default()), raw }),
+            "" if uri.scheme().is_some() => Ok(Self { path: "/", query: path::native(uri.query().unwrap_or_default()), raw }),
             _ => Err(ClientFault::Malformed("the target is neither a path nor an absolute URI")),
         }
     }

@@ -8,3 +8,8 @@ use percent_encoding::percent_decode_str;
 pub(super) fn decode(path: &str) -> String {
     percent_decode_str(path).map(char::from).collect()
 }
+
+/// What a client sent unencoded, byte by byte (S3, S10).
+pub(super) fn native(text: &str) -> String {
+    text.bytes().map(char::from).collect()
+}

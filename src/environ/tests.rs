@@ -74,6 +74,14 @@ fn s7_s8_paths_are_decoded_to_bytes_and_not_normalised() {
 }
 
 #[test]
+fn s3_s10_a_raw_target_stays_bytes() {
+    let uri = Uri::from_maybe_shared(bytes::Bytes::from_static("/\u{e9}?q=\u{20ac}".as_bytes())).unwrap();
+    let environ = environ_of(Request::builder().uri(uri).header("Host", "a")).unwrap();
+    assert_eq!((environ.value("PATH_INFO"), environ.value("QUERY_STRING")), (Some("/\u{c3}\u{a9}"), Some("q=\u{e2}\u{82}\u{ac}")));
+    assert_eq!(environ.value("REQUEST_URI"), Some("/\u{c3}\u{a9}?q=\u{e2}\u{82}\u{ac}"));
+}
+
+#[test]
 fn s5_the_methods_case_is_kept() {
     let request = Request::builder().method("geT").uri("/").header("Host", "a");
     assert_eq!(environ_of(request).unwrap().value("REQUEST_METHOD"), Some("geT"));

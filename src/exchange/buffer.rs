@@ -6,7 +6,6 @@ use std::{
     io,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -15,14 +14,13 @@ use http_body_util::{BodyExt, Full};
 use tokio::{
     fs::File,
     io::{AsyncRead, AsyncSeekExt, AsyncWriteExt, ReadBuf},
-    time::timeout,
 };
 
 use super::{ClientBody, drain::Drained};
 use crate::{
     fault::{ClientFault, Fault, HostFault},
     limits::Limits,
-    sandbox::InputFault,
+    sandbox::{InputFault, Timeline},
 };
 
 const PIECE: usize = 64 << 10;
@@ -32,11 +30,12 @@ const PIECE: usize = 64 << 10;
 /// # Errors
 /// [`ClientFault`] when it is too large, broken, or too slow; [`HostFault`] when the temporary file cannot be written.
 pub(super) async fn whole(body: Drained, limits: &Limits) -> Result<(u64, ClientBody), Fault> {
-    let all = timeout(Duration::from_millis(limits.exchange_wall_ms), read(body, limits));
-    let (length, spool) = all.await.map_err(|_| ClientFault::TimedOut)??;
+    let (length, spool) = read(body, limits).await?;
     let body = match spool {
         Spool::Memory(bytes) => Full::new(bytes.freeze()).map_err(|never| match never {}).boxed_unsync(),
         Spool::File(mut file) => {
+            // A write is finished, and its error told, only by a flush.
+            file.flush().await.map_err(unwritten)?;
             file.rewind().await.map_err(unwritten)?;
             FileBody { file, piece: vec![0; PIECE].into() }.boxed_unsync()
         }
@@ -52,9 +51,10 @@ enum Spool {
 async fn read(body: Drained, limits: &Limits) -> Result<(u64, Spool), Fault> {
     let mut body = pin!(body);
     let (mut length, mut spool) = (0_u64, Spool::Memory(BytesMut::new()));
-    let patience = Duration::from_millis(limits.progress_wall_ms);
-    while let Some(frame) = timeout(patience, body.frame()).await.map_err(|_| ClientFault::TimedOut)? {
+    let timeline = Timeline::new(limits);
+    while let Some(frame) = timeline.client(body.frame()).await.map_err(|_| ClientFault::TimedOut)? {
         let Ok(data) = frame.map_err(|fault| client_fault(fault, limits.request_body_bytes))?.into_data() else { continue };
+        timeline.moved(data.len());
         length = length.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
         if length > limits.request_body_bytes {
             return Err(ClientFault::TooLarge { limit: limits.request_body_bytes }.into());

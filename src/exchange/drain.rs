@@ -13,9 +13,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
 
-use super::ClientBody;
+use super::{ClientBody, Tasks};
 use crate::sandbox::InputFault;
 
 /// What is thrown away at most.
@@ -27,11 +26,11 @@ const TIME: Duration = Duration::from_secs(1);
 pub(super) struct Drained {
     body: Option<ClientBody>,
     touched: bool,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Drained {
-    pub(super) fn new(body: ClientBody, tasks: TaskTracker) -> Self {
+    pub(super) fn new(body: ClientBody, tasks: Tasks) -> Self {
         Self { body: Some(body), touched: false, tasks }
     }
 }
@@ -41,7 +40,7 @@ impl Drop for Drained {
         let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
         // A body that was never asked for may wait for `100 Continue`: asking for it now would send that for nothing.
         if self.touched {
-            drop(self.tasks.spawn(timeout(TIME, drain(body))));
+            self.tasks.spawn(timeout(TIME, drain(body)));
         }
     }
 }

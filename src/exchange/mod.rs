@@ -8,6 +8,7 @@
 mod body;
 mod buffer;
 mod drain;
+mod tasks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,16 +16,18 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
 
-pub use self::body::{Aborted, ReplyBody};
 use self::drain::Drained;
+pub use self::{
+    body::{Aborted, ReplyBody},
+    tasks::Tasks,
+};
 use crate::{
     environ::{Environ, Length, Local, Peer, Surroundings, content_length},
-    fault::{ClientFault, Fault, GuestFault, HostFault, Outcome},
+    fault::{BusyFault, ClientFault, Fault, GuestFault, HostFault, Outcome, Stopped},
     limits::Limits,
     response::{Asked, Reply},
-    sandbox::{App, Exchange, Finished, Input, InputFault, Instance, Isolation, Timeline, Wire},
+    sandbox::{App, Body, Exchange, Finished, Input, InputFault, Instance, Isolation, Timeline, Wire},
     tenant::Mount,
 };
 
@@ -92,7 +95,7 @@ pub async fn run(
     request: Request,
     hold: impl Send + 'static,
     report: impl FnOnce(Report) + Send + 'static,
-    tasks: &TaskTracker,
+    tasks: &Tasks,
 ) -> Result<Answer, Fault> {
     let Request { head, body, peer, local, id } = request;
     let limits = route.app.limits();
@@ -133,8 +136,9 @@ pub async fn run(
             Ok(Answer { reply, body })
         }
         Err(_) => Err(match guest.await {
-            Ok(Some(fault)) => fault,
-            Ok(None) | Err(_) => HostFault::Panicked.into(),
+            Ok(Some(Some(fault))) => fault,
+            Ok(None) => BusyFault::Stopping.into(),
+            Ok(Some(None)) | Err(_) => HostFault::Panicked.into(),
         }),
     }
 }
@@ -165,7 +169,11 @@ async fn drive(app: &App, environ: Environ, exchange: Exchange) -> Ended {
     };
     let answered = answer(app, &mut instance, environ, exchange).await;
     let Finished { input, fault, cpu } = instance.finish(app);
-    let fault = answered.err().map_or_else(|| fault.map(Fault::from), |guest| Some(blame(guest, input, app.limits())));
+    let fault = match answered {
+        Ok(Delivered::Whole) => fault.map(Fault::from),
+        Ok(Delivered::Gone) => Some(ClientFault::Gone.into()),
+        Err(guest) => Some(blame(guest, input, app.limits())),
+    };
     match &fault {
         Some(Fault::Guest(guest)) => app.log().fault(&request_id, guest),
         Some(Fault::Client(_) | Fault::Busy(_) | Fault::Host(_)) | None => {}
@@ -174,23 +182,42 @@ async fn drive(app: &App, environ: Environ, exchange: Exchange) -> Ended {
 }
 
 /// Calls the application, sends what its iterable yields, and calls `close()` exactly once (S67).
-async fn answer(app: &App, instance: &mut Instance, environ: Environ, exchange: Exchange) -> Result<(), GuestFault> {
-    let body = instance.call(app, environ, exchange).await?;
-    let sent = async {
-        let mut listening = instance.returned()?;
-        while listening {
-            let Some(chunk) = instance.next(app, &body).await? else { break };
-            match instance.send(chunk, &body).await? {
-                Some(full) => listening = !full,
-                // Nobody listens any more: as if the iterable had ended, but the response is not whole.
-                None => return Ok(()),
-            }
-        }
-        instance.end().await
-    }
-    .await;
+async fn answer(app: &App, instance: &mut Instance, environ: Environ, exchange: Exchange) -> Result<Delivered, GuestFault> {
+    let timeline = Arc::clone(&exchange.timeline);
+    let called = instance.call(app, environ, exchange).await;
+    let body = called.map_err(|fault| if timeline.is_expired() { GuestFault::Stopped(Stopped::Wall) } else { fault })?;
+    let sent = send(app, instance, &body, &timeline).await;
     let closed = instance.close(app, body).await;
-    sent.and(closed)
+    let delivered = sent?;
+    closed.map(|()| delivered)
+}
+
+/// Whether the client took the whole response.
+enum Delivered {
+    Whole,
+    Gone,
+}
+
+/// `wsgiref`'s `BaseHandler.finish_response`.
+async fn send(app: &App, instance: &mut Instance, body: &Body, timeline: &Timeline) -> Result<Delivered, GuestFault> {
+    let in_time = || if timeline.is_expired() { Err(GuestFault::Stopped(Stopped::Wall)) } else { Ok(()) };
+    in_time()?;
+    let mut full = false;
+    if !instance.returned()? {
+        return Ok(Delivered::Gone);
+    }
+    while !full {
+        let chunk = instance.next(app, body).await;
+        // What a guest does once its time is up is of no consequence.
+        in_time()?;
+        let Some(chunk) = chunk? else { break };
+        match instance.send(chunk, body).await? {
+            Some(enough) => full = enough,
+            None => return Ok(Delivered::Gone),
+        }
+    }
+    instance.end().await?;
+    Ok(Delivered::Whole)
 }
 
 /// An application that raises because its client broke off is not to blame (S35); one whose client sent too much answers 413 (S37).

@@ -4,8 +4,8 @@
 
 use std::{
     sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, Thread},
     time::Duration,
@@ -44,15 +44,6 @@ impl Engine {
             .map_err(|error| HostFault::Sandbox { what: "the sandbox cannot be set up", detail: format!("{error:#}") })?;
         let ticker = Ticker::start(wasmtime.weak())?;
         Ok(Self { wasmtime, ticker })
-    }
-
-    /// An engine that only compiles: the same code, no pool.
-    ///
-    /// # Errors
-    /// [`HostFault::Sandbox`] when this processor is not supported.
-    pub fn compiler() -> Result<wasmtime::Engine, HostFault> {
-        wasmtime::Engine::new(&code_config())
-            .map_err(|error| HostFault::Sandbox { what: "the compiler cannot be set up", detail: format!("{error:#}") })
     }
 
     /// wasmtime's engine.
@@ -104,35 +95,40 @@ fn config(limits: &Limits) -> Config {
 /// A thread that moves the engine's epoch while guests run, one a process.
 struct Ticker {
     guests: Arc<AtomicUsize>,
+    stopped: Arc<AtomicBool>,
     thread: Thread,
 }
 
 impl Ticker {
     fn start(engine: wasmtime::EngineWeak) -> Result<Arc<Self>, HostFault> {
         let guests = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::downgrade(&guests);
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (seen, stop) = (Arc::clone(&guests), Arc::clone(&stopped));
         let thread = thread::Builder::new()
             .name("epoch".into())
-            .spawn(move || tick(&engine, &seen))
+            .spawn(move || tick(&engine, &seen, &stop))
             .map_err(|source| HostFault::Io { what: "the epoch thread cannot be started", source })?;
-        Ok(Arc::new(Self { guests, thread: thread.thread().clone() }))
+        Ok(Arc::new(Self { guests, stopped, thread: thread.thread().clone() }))
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
         self.thread.unpark();
     }
 }
 
-fn tick(engine: &wasmtime::EngineWeak, guests: &Weak<AtomicUsize>) {
-    while let (Some(engine), Some(guests)) = (engine.upgrade(), guests.upgrade()) {
-        let idle = guests.load(Ordering::SeqCst) == 0;
-        if !idle {
-            engine.increment_epoch();
+fn tick(engine: &wasmtime::EngineWeak, guests: &AtomicUsize, stopped: &AtomicBool) {
+    while !stopped.load(Ordering::SeqCst) {
+        if guests.load(Ordering::SeqCst) == 0 {
+            thread::park();
+        } else {
+            thread::park_timeout(TICK);
+            if let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+            }
         }
-        drop((engine, guests));
-        if idle { thread::park() } else { thread::park_timeout(TICK) }
     }
 }
 

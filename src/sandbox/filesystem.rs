@@ -27,6 +27,12 @@ use super::state::State;
 
 /// What a new name costs: an inode and its entry.
 const NAME_BYTES: u64 = 4 << 10;
+/// Names that an instance may make in its life. Removing them takes time, and listing them memory.
+const NAMES: u64 = 4_096;
+/// Folders that it may make: none lies deeper, so that removing them takes few files and little stack.
+const FOLDERS: u64 = 64;
+/// Listings that it may hold open: each is read whole into the host's memory.
+const LISTINGS: u64 = 4;
 
 /// The private folder of one instance, removed with it.
 pub(super) struct Tmp {
@@ -38,7 +44,7 @@ impl Tmp {
     /// Makes a new, empty folder.
     pub(super) fn new(limit: u64) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("wasgi-tmp-").tempdir()?;
-        Ok(Self { folder, quota: Arc::new(Quota { limit, used: AtomicU64::new(0) }) })
+        Ok(Self { folder, quota: Arc::new(Quota { limit, ..Quota::default() }) })
     }
 
     /// Where it lies.
@@ -48,21 +54,39 @@ impl Tmp {
 
     /// Whether half of the quota is used: a reused instance retires then.
     pub(super) fn is_worn(&self) -> bool {
-        self.quota.used.load(Ordering::Relaxed) > self.quota.limit / 2
+        let half = |used: &AtomicU64, limit: u64| used.load(Ordering::Relaxed) > limit / 2;
+        half(&self.quota.used, self.quota.limit) || half(&self.quota.names, NAMES) || half(&self.quota.folders, FOLDERS)
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Quota {
     limit: u64,
     used: AtomicU64,
+    names: AtomicU64,
+    folders: AtomicU64,
+    listings: AtomicU64,
+}
+
+/// Adds to a count, within its limit.
+fn add(count: &AtomicU64, more: u64, limit: u64) -> bool {
+    let added = |count: u64| count.checked_add(more).filter(|count| *count <= limit);
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added).is_ok()
+}
+
+/// Takes one from a count.
+fn take(count: &AtomicU64) {
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1)).unwrap_or_default();
 }
 
 impl Quota {
     fn charge(&self, bytes: u64) -> Result<(), ErrorCode> {
-        let charged =
-            self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(bytes).filter(|used| *used <= self.limit));
-        charged.map(drop).map_err(|_| ErrorCode::InsufficientSpace)
+        if add(&self.used, bytes, self.limit) { Ok(()) } else { Err(ErrorCode::InsufficientSpace) }
+    }
+
+    fn charge_name(&self) -> Result<(), ErrorCode> {
+        self.charge(NAME_BYTES)?;
+        if add(&self.names, 1, NAMES) { Ok(()) } else { Err(ErrorCode::InsufficientSpace) }
     }
 
     fn charge_len(&self, bytes: usize) -> Result<(), ErrorCode> {
@@ -126,7 +150,10 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.quota.charge(NAME_BYTES)?;
+        self.quota.charge_name()?;
+        if !add(&self.quota.folders, 1, FOLDERS) {
+            return Err(ErrorCode::InsufficientSpace.into());
+        }
         self.wasi.create_directory_at(fd, path).await
     }
 
@@ -139,18 +166,18 @@ impl HostDescriptor for View<'_> {
         flags: types::DescriptorFlags,
     ) -> FsResult<Fd> {
         if open_flags.contains(types::OpenFlags::CREATE) {
-            self.quota.charge(NAME_BYTES)?;
+            self.quota.charge_name()?;
         }
         self.wasi.open_at(fd, path_flags, path, open_flags, flags).await
     }
 
     async fn link_at(&mut self, fd: Fd, flags: types::PathFlags, path: String, to: Fd, to_path: String) -> FsResult<()> {
-        self.quota.charge(NAME_BYTES)?;
+        self.quota.charge_name()?;
         self.wasi.link_at(fd, flags, path, to, to_path).await
     }
 
     async fn symlink_at(&mut self, fd: Fd, path: String, to_path: String) -> FsResult<()> {
-        self.quota.charge(NAME_BYTES)?;
+        self.quota.charge_name()?;
         self.wasi.symlink_at(fd, path, to_path).await
     }
 
@@ -202,7 +229,14 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<types::DirectoryEntryStream>> {
-        self.wasi.read_directory(fd).await
+        if !add(&self.quota.listings, 1, LISTINGS) {
+            return Err(ErrorCode::InsufficientMemory.into());
+        }
+        let listing = self.wasi.read_directory(fd).await;
+        if listing.is_err() {
+            take(&self.quota.listings);
+        }
+        listing
     }
 
     async fn stat(&mut self, fd: Fd) -> FsResult<types::DescriptorStat> {
@@ -248,6 +282,7 @@ impl HostDirectoryEntryStream for View<'_> {
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
+        take(&self.quota.listings);
         HostDirectoryEntryStream::drop(&mut self.wasi, stream)
     }
 }
@@ -311,8 +346,15 @@ mod tests {
 
     #[test]
     fn a_quota_is_charged_under_and_at_its_limit_and_refuses_over_it() {
-        let quota = Quota { limit: 10, used: AtomicU64::new(0) };
+        let quota = Quota { limit: 10, ..Quota::default() };
         assert_eq!([quota.charge(9), quota.charge(1), quota.charge(1)], [Ok(()), Ok(()), Err(ErrorCode::InsufficientSpace)]);
         assert_eq!(quota.charge(u64::MAX), Err(ErrorCode::InsufficientSpace));
+    }
+
+    #[test]
+    fn names_are_counted_under_and_at_their_limit_and_refused_over_it() {
+        let quota = Quota { limit: u64::MAX, ..Quota::default() };
+        assert!((0..NAMES).all(|_| quota.charge_name() == Ok(())));
+        assert_eq!(quota.charge_name(), Err(ErrorCode::InsufficientSpace));
     }
 }

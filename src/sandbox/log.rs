@@ -26,6 +26,10 @@ use crate::{
 
 /// Longest line; a longer one is cut into several.
 const LINE_BYTES: usize = 8 << 10;
+/// What a line costs beside its text: its time and its names.
+const LINE_OVERHEAD: usize = 128;
+/// Lines of one fault.
+const FAULT_LINES: usize = 300;
 /// Longest text of an exception; the rest is cut with a mark.
 const RAISED_BYTES: usize = 16 << 10;
 /// What a write to stdout may carry at once.
@@ -72,7 +76,7 @@ impl TenantLog {
             | GuestFault::Start(_) => "",
         };
         let text = fault.to_string();
-        let mut lines = text.lines().chain(traceback.lines()).map(|line| escape(cut(line, LINE_BYTES)));
+        let mut lines = text.lines().chain(traceback.lines()).take(FAULT_LINES).map(|line| escape(cut(line, LINE_BYTES)));
         let first = lines.next().unwrap_or_default();
         tracing::warn!(target: "wasgi::app", tenant = %self.tenant, request_id, "{first}");
         for line in lines {
@@ -154,7 +158,8 @@ impl RequestLog {
 
     pub(super) fn write(&self, stream: Stream, text: &str) {
         let mut streams = self.streams();
-        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let lines = text.bytes().filter(|byte| *byte == b'\n').count();
+        let bytes = u64::try_from(text.len().saturating_add(lines.saturating_mul(LINE_OVERHEAD))).unwrap_or(u64::MAX);
         let used = streams.used.saturating_add(bytes);
         if used > streams.limit || !streams.log.admits(bytes) {
             streams.dropped = streams.dropped.saturating_add(bytes);

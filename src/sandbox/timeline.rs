@@ -16,6 +16,16 @@ use tokio::{
 
 use crate::limits::Limits;
 
+/// How long a client may be waited for before its rate counts.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How fast the client is: what it has moved, and how long it was waited for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    bytes: u64,
+    waited: Duration,
+}
+
 /// The time is up, or the client was too slow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Expired;
@@ -26,7 +36,9 @@ pub struct Timeline {
     end: Instant,
     progress: Duration,
     grace: Duration,
+    rate: u64,
     now: Mutex<Phase>,
+    pace: Mutex<Pace>,
     expired: watch::Sender<bool>,
 }
 
@@ -48,7 +60,9 @@ impl Timeline {
             end: now + Duration::from_millis(limits.exchange_wall_ms),
             progress: Duration::from_millis(limits.progress_wall_ms),
             grace: Duration::from_millis(limits.close_grace_ms),
+            rate: limits.client_bytes_per_s,
             now: Mutex::new(Phase::Guest { since: now, left: head }),
+            pace: Mutex::default(),
             expired: watch::Sender::new(false),
         }
     }
@@ -76,12 +90,29 @@ impl Timeline {
     /// [`Expired`] when the client or the exchange is out of time.
     pub async fn client<T>(&self, wait: impl Future<Output = T>) -> Result<T, Expired> {
         let _waiting = self.pause();
-        let mut expired = self.expired.subscribe();
-        tokio::select! {
+        let (since, mut expired) = (Instant::now(), self.expired.subscribe());
+        let waited = tokio::select! {
             biased;
             _ = expired.wait_for(|over| *over) => Err(Expired),
             done = wait => Ok(done),
-            () = sleep_until(self.end.min(Instant::now() + self.progress)) => Err(Expired),
+            () = sleep_until(self.end.min(since + self.progress.min(self.allowance()))) => Err(Expired),
+        };
+        lock(&self.pace).waited += since.elapsed();
+        waited
+    }
+
+    /// The client sent or took so many bytes.
+    pub fn moved(&self, bytes: usize) {
+        let mut pace = lock(&self.pace);
+        pace.bytes = pace.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// How long the client may still be waited for, at the rate that it has shown.
+    fn allowance(&self) -> Duration {
+        let Pace { bytes, waited } = *lock(&self.pace);
+        match bytes.saturating_mul(1_000).checked_div(self.rate) {
+            Some(earned) => (PATIENCE + Duration::from_millis(earned)).saturating_sub(waited),
+            None => Duration::MAX,
         }
     }
 
@@ -133,8 +164,12 @@ impl Timeline {
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.now)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The client is waited for while this lives.
@@ -188,6 +223,22 @@ mod tests {
         assert_eq!(timeline.client(sleep(Duration::from_millis(199))).await, Ok(()));
         assert_eq!(timeline.client(sleep(Duration::from_millis(201))).await, Err(Expired));
         assert!(!timeline.is_expired());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_trickles_is_too_slow_over_its_rate_and_not_under_it() {
+        let long = Limits { progress_wall_ms: 60_000, exchange_wall_ms: 600_000, client_bytes_per_s: 1_000, ..limits() };
+        let after = async |bytes: usize| {
+            let timeline = Timeline::new(&long);
+            for second in 1..60 {
+                if timeline.client(sleep(Duration::from_secs(1))).await.is_err() {
+                    return second;
+                }
+                timeline.moved(bytes);
+            }
+            60
+        };
+        assert_eq!((after(1_000).await, after(500).await, after(0).await), (60, 10, 6));
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,8 +47,8 @@ impl Entry {
             request_id: new_id(),
             peer,
             method: head.method.clone(),
-            // Without the query, which may hold secrets. http::Uri has no control characters.
-            path: head.uri.path().to_owned(),
+            // Without the query, which may hold secrets.
+            path: head.uri.path().escape_default().to_string(),
             started: Instant::now(),
             written: Mutex::default(),
         }))

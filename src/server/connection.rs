@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Shared,
     access_log::Entry,
+    patience::Patient,
     reply::{self, Outgoing},
 };
 use crate::{
@@ -48,7 +49,8 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: A
         .max_headers(usize::try_from(limits.request_fields).unwrap_or(usize::MAX))
         .max_header_size(usize::try_from(limits.request_head_bytes).unwrap_or(usize::MAX).max(LEAST_BUFFER))
         .half_close(false);
-    let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+    let patience = Duration::from_millis(limits.progress_wall_ms);
+    let mut connection = builder.serve_connection(TokioIo::new(Patient::new(stream, patience)), service);
     let stopping = async { drop(stop.wait_for(|stopping| *stopping).await) };
     let ended = tokio::select! {
         ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
@@ -57,18 +59,21 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: A
             poll_fn(|context| connection.poll_without_shutdown(context)).await
         }
     };
-    if let Err(error) = &ended {
-        tracing::debug!(peer = %peer.0, "the connection ended: {error}");
-    }
-    linger(connection.into_parts().io.into_inner(), ended.is_ok()).await;
+    let broken = match &ended {
+        Ok(()) => false,
+        Err(error) => {
+            tracing::debug!(peer = %peer.0, "the connection ended: {error}");
+            // A request that hyper refused has been answered like any other; one that did not come needs no answer.
+            !error.is_parse() && !error.is_timeout()
+        }
+    };
+    let stream = connection.into_parts().io.into_inner().into_inner();
+    if broken { reset(&stream, peer) } else { linger(stream).await }
 }
 
 /// Closing a socket with unread input resets it, and the client may lose an answer that it has not read yet. So: say that we are done,
-/// and read a little more. A response that was broken off is not lingered over: the reset is how the client can tell.
-async fn linger(mut stream: TcpStream, whole: bool) {
-    if !whole {
-        return;
-    }
+/// and read a little more.
+async fn linger(mut stream: TcpStream) {
     let rest = async {
         stream.shutdown().await?;
         let (mut piece, mut left) = ([0; 4 << 10], LINGER_BYTES);
@@ -81,6 +86,13 @@ async fn linger(mut stream: TcpStream, whole: bool) {
         Ok::<_, std::io::Error>(())
     };
     drop(timeout(LINGER, rest).await);
+}
+
+/// A response that was broken off ends in a reset, which is how a client can tell that a body without a length is not whole (S64).
+fn reset(stream: &TcpStream, peer: Peer) {
+    if let Err(error) = stream.set_zero_linger() {
+        tracing::debug!(peer = %peer.0, "reset: {error}");
+    }
 }
 
 /// Answers one request, whatever happens.

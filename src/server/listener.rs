@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -33,6 +33,7 @@ impl Doors {
 
     /// Lets a connection in, until the result is dropped.
     fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Inside> {
+        let peer = household(peer);
         let mut open = self.open();
         let all: u64 = open.values().sum();
         let own = open.entry(peer).or_default();
@@ -48,6 +49,14 @@ impl Doors {
 
     fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, u64>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whom an address counts for: one who has an IPv6 address has its whole /64.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -86,10 +95,10 @@ pub(super) async fn accept(listener: TcpListener, doors: Arc<Doors>, shared: Arc
                 };
                 let Ok(local) = stream.local_addr() else { continue };
                 let serving = connection::serve(stream, Peer(peer), Local(local), Arc::clone(&shared), stop.clone());
-                drop(shared.tasks.spawn(async move {
+                shared.tasks.spawn(async move {
                     serving.await;
                     drop(inside);
-                }));
+                });
             }
             Err(error) => {
                 tracing::warn!("accepting a connection failed: {error}");
@@ -114,6 +123,8 @@ mod tests {
         assert!(inside.iter().all(Option::is_some));
         assert!(doors.enter(peer).is_none());
         assert!(doors.enter(other).is_some());
+        let (one, two): (IpAddr, IpAddr) = ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap());
+        assert_eq!(household(one), household(two));
         drop(inside);
         assert!(doors.enter(peer).is_some());
     }

@@ -11,17 +11,20 @@ mod access_log;
 mod admission;
 mod connection;
 mod listener;
+mod patience;
 mod reply;
 mod router;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
-use tokio_util::task::TaskTracker;
 
 pub use self::router::Router;
 use self::{admission::Admission, listener::Doors};
-use crate::{exchange::Route, limits::Limits};
+use crate::{
+    exchange::{Route, Tasks},
+    limits::Limits,
+};
 
 /// How often idle instances are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -70,7 +73,7 @@ struct Shared {
     router: Router,
     admission: Arc<Admission>,
     limits: Limits,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Server {
@@ -99,7 +102,7 @@ impl Server {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let limits = route.app.limits().clone();
         let admission = Arc::new(Admission::new(&limits));
-        let shared = Arc::new(Shared { router: Router::new(route), admission, limits, tasks: TaskTracker::new() });
+        let shared = Arc::new(Shared { router: Router::new(route), admission, limits, tasks: Tasks::default() });
         Ok(Self { listeners, addresses, shared, stop_grace })
     }
 
@@ -117,7 +120,7 @@ impl Server {
         let doors = Arc::new(Doors::new(&shared.limits));
         for listener in listeners {
             let accepting = listener::accept(listener, Arc::clone(&doors), Arc::clone(&shared), stop.subscribe());
-            drop(shared.tasks.spawn(accepting));
+            shared.tasks.spawn(accepting);
         }
         let housekeeping = async {
             loop {
@@ -131,9 +134,9 @@ impl Server {
         }
         stop.send_replace(true);
         shared.admission.stop();
-        shared.tasks.close();
         if timeout(stop_grace, shared.tasks.wait()).await.is_err() {
             tracing::warn!("{} tasks did not end within the grace of a stop, and are broken off", shared.tasks.len());
+            shared.tasks.break_off();
         }
     }
 }

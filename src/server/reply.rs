@@ -1,7 +1,7 @@
 //! A response as hyper sends it: from the guest's [`Answer`], or from a [`Fault`].
 //!
 //! hyper is never handed an application's Content-Length beside a body of known length, for it would send both; it makes the field from
-//! the body's length. For HEAD and 304 there is no body, and the field is set here.
+//! the body's length. For HEAD there is no body, and the field is set here. (hyper drops it from a 304, which RFC 9110 leaves open.)
 
 use std::{
     pin::Pin,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{Response, ext::ReasonPhrase};
 
@@ -22,6 +22,7 @@ use crate::{
 
 /// Seconds after which a client may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER: HeaderValue = HeaderValue::from_static("wasgi");
 
 /// A response's body, which writes its entry of the access log when it is done with, whole or not.
@@ -53,7 +54,15 @@ pub(super) fn answer(answer: Answer, mut entry: Entry) -> Response<Outgoing> {
         fields.insert(header::CONTENT_LENGTH, length.into());
     }
     fields.entry(header::SERVER).or_insert(SERVER);
+    identify(&mut response);
     response
+}
+
+/// What a person quotes, and what the log lines of this request carry.
+fn identify(response: &mut Response<Outgoing>) {
+    if let Ok(id) = HeaderValue::from_str(response.body().entry.request_id()) {
+        response.headers_mut().entry(REQUEST_ID).or_insert(id);
+    }
 }
 
 /// The host's answer.
@@ -75,6 +84,7 @@ pub(super) fn fault(fault: &Fault, mut entry: Entry) -> Response<Outgoing> {
     if fault.closes() {
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    identify(&mut response);
     response
 }
 

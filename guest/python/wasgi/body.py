@@ -20,7 +20,7 @@ class Body(_Body):
         chunk is fetched now, to see whether it crosses in one piece."""
         try:
             count = len(self._iterable)
-        except TypeError:
+        except (TypeError, AttributeError, NotImplementedError):
             return None
         if count != 1:
             return None

@@ -2,6 +2,8 @@
 
 from wit_world.imports import errors as host
 
+_PIECE = 65536
+
 
 class Errors:
     """One for all requests: it writes to the log of the one that runs."""
@@ -11,8 +13,10 @@ class Errors:
     def write(self, text):
         if type(text) is not str:
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
-        # A lone surrogate is no Unicode text, and would be refused on its way.
-        host.write(text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8"))
+        # A lone surrogate is no Unicode text, and would be refused on its way; so would a text of megabytes.
+        whole = text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+        for start in range(0, len(whole), _PIECE):
+            host.write(whole[start : start + _PIECE])
         return len(text)
 
     def writelines(self, lines):

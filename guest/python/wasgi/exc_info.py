@@ -5,6 +5,7 @@ import traceback
 from wit_world.imports.types import ExcInfo
 
 _OWN = __file__.rpartition("/")[0] + "/"
+_MOST = 20000
 
 
 def _is_text(text):
@@ -24,4 +25,5 @@ def of(error):
         message = str(error)
     except BaseException as broken:
         message = f"<str() raised {type(broken).__name__}>"
-    return ExcInfo(type(error).__qualname__, _is_text(message), _is_text(lines))
+    # The host keeps 16 KiB of each: of a traceback the end, where the cause stands.
+    return ExcInfo(type(error).__qualname__[:_MOST], _is_text(message[:_MOST]), _is_text(lines[-_MOST:]))

@@ -29,14 +29,10 @@ def _error(error):
 class _Raw(io.RawIOBase):
     """What the host gives: at least one byte a call, or the end."""
 
-    _alive = True
-
     def readable(self):
         return True
 
     def readinto(self, buffer):
-        if not self._alive:
-            raise ValueError("wsgi.input was read after its request had ended")
         try:
             data = host.read(len(buffer))
         except Err as err:
@@ -45,9 +41,6 @@ class _Raw(io.RawIOBase):
             buffer[: len(data)] = data
             return len(data)
         raise error
-
-    def release(self):
-        self._alive = False
 
 
 class Input(io.BufferedReader):
@@ -58,4 +51,4 @@ class Input(io.BufferedReader):
 
     def release(self):
         """The request has ended: what the application kept of this object is dead."""
-        self.raw.release()
+        self.close()

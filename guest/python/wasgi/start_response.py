@@ -12,6 +12,14 @@ class WriteError(OSError):
 
 def _check(status, headers):
     """What only Python can see (S3, S48); everything else is checked by the host."""
+    try:
+        _check_types(status, headers)
+    except TypeError as error:
+        return error
+    return None
+
+
+def _check_types(status, headers):
     if type(status) is not str:
         raise TypeError(f"the status must be str, not {type(status).__name__}")
     if type(headers) is not list:
@@ -26,22 +34,25 @@ def _check(status, headers):
 
 def start_response(status, headers, exc_info=None):
     """Gives the head to the host, which checks and stores it. Returns write()."""
-    failed = None
+    failed = wrong = None
     try:
-        _check(status, headers)
+        wrong = _check(status, headers)
         info = None if exc_info is None else _exc_info.of(exc_info[1])
         try:
-            response.start_response(status, headers, info)
+            # A wrong head is a call all the same: the host must know of it (S43), and may have to refuse it for another reason (S45).
+            response.start_response("" if wrong else status, [] if wrong else headers, info)
         except Err as err:
             failed = err.value
         if failed is None:
             return _write
         if isinstance(failed, response.StartError_AlreadySent) and exc_info is not None:
             raise exc_info[1].with_traceback(exc_info[2])
+        if wrong is not None and not isinstance(failed, response.StartError_AlreadyStarted):
+            raise wrong
         raise _refused(failed)
     finally:
         # S46: a traceback holds its frames, and they hold this one.
-        exc_info = failed = None
+        exc_info = failed = wrong = None
 
 
 def _refused(failed):

@@ -81,6 +81,7 @@ impl Input {
                 Ok(Some(Err(fault))) | Err(fault) => (Reading::Failed(fault), Bytes::new()),
                 Ok(None) => (Reading::Ended, Bytes::new()),
             };
+            timeline.moved(rest.len());
             (self.state, self.rest) = (state, rest);
         }
         match self.state {

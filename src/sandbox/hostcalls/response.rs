@@ -140,12 +140,14 @@ impl Response {
         if step.data.is_empty() {
             return Ok(());
         }
+        let bytes = step.data.len();
         let taken = async {
             self.wire.frames.send(Frame::Data(step.data)).await.map_err(|_| Undelivered::Gone)?;
             // A free place means that the connection took the frame. It then writes before it looks at anything else.
             self.wire.frames.reserve().await.map(drop).or(Ok(()))
         };
         timeline.client(taken).await.unwrap_or(Err(Undelivered::TimedOut))?;
+        timeline.moved(bytes);
         timeline.progressed();
         Ok(())
     }

@@ -1,0 +1,82 @@
+//! WSGI applications in Rust.
+//!
+//! ```ignore
+//! use wasgi_guest::{Body, Environ, StartResponse};
+//!
+//! wasgi_guest::export!(app);
+//!
+//! fn app(environ: Environ, start_response: StartResponse) -> wasgi_guest::Result {
+//!     start_response("200 OK", &[("Content-Type", "text/plain")])?;
+//!     Ok(Body::from(format!("Hello from {}\n", environ.path_info())))
+//! }
+//! ```
+//!
+//! Build it with `cargo build --release --target wasm32-wasip2`, crate type `cdylib`, and serve the file with `wasgi serve`.
+//! The five nouns of PEP 3333 are five files: [`Environ`], [`Input`], [`Errors`], [`StartResponse`] and [`Body`].
+
+mod body;
+mod environ;
+mod errors;
+mod input;
+mod start_response;
+
+pub use self::{
+    body::Body,
+    environ::Environ,
+    errors::Errors,
+    input::Input,
+    start_response::{StartError, StartResponse, WriteError, early_hints, restart_response, write},
+};
+
+/// What an application returns: its body, or what went wrong, which the host logs and answers with 500.
+pub type Result = std::result::Result<Body, Box<dyn std::error::Error>>;
+
+#[doc(hidden)]
+#[allow(missing_docs, reason = "generated")]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "wasgi:gateway/app",
+        pub_export_macro: true,
+        default_bindings_module: "wasgi_guest::bindings",
+    });
+}
+
+/// Exports `fn app(environ: Environ, start_response: StartResponse) -> Result` as the component's application.
+#[macro_export]
+macro_rules! export {
+    ($app:path) => {
+        struct Application;
+
+        impl $crate::__private::Guest for Application {
+            type Body = $crate::__private::Resource;
+
+            fn call(environ: Vec<(String, String)>) -> $crate::__private::Called {
+                $crate::__private::call($app, environ)
+            }
+        }
+
+        $crate::bindings::export!(Application with_types_in $crate::bindings);
+    };
+}
+
+/// What [`export!`] expands to.
+#[doc(hidden)]
+pub mod __private {
+    use crate::{
+        Environ, StartResponse,
+        bindings::{exports::wasgi::gateway::application as exported, wasgi::gateway::types::ExcInfo},
+        start_response::start_response,
+    };
+    pub use crate::{bindings::exports::wasgi::gateway::application::Guest, body::Resource};
+
+    pub type Called = Result<exported::Iterable, ExcInfo>;
+
+    /// One request.
+    pub fn call(app: fn(Environ, StartResponse) -> crate::Result, environ: Vec<(String, String)>) -> Called {
+        match app(Environ::new(environ), start_response) {
+            Ok(body) => Ok(body.into_iterable()),
+            Err(error) => Err(crate::errors::exc_info(&*error)),
+        }
+    }
+}

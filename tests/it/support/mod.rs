@@ -1,0 +1,167 @@
+//! The harness: a host as a process on a free port, and a client that sends and reads bytes.
+
+mod log;
+mod reply;
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, OnceLock},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use self::log::Log;
+pub use self::reply::Reply;
+
+/// No wait of a test is longer.
+pub const DEADLINE: Duration = Duration::from_mins(1);
+
+/// The program under test.
+pub fn wasgi() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wasgi"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A guest that `make guests` built.
+pub fn guest(name: &str) -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "the Makefile says where the guests are")]
+    let folder = std::env::var_os("WASGI_TEST_GUESTS").map_or_else(|| root().join("target/wasm32-wasip2/release"), PathBuf::from);
+    let file = folder.join(format!("{name}.wasm"));
+    assert!(file.is_file(), "{} is missing; run the tests with `make test`, which builds it with `make guests`", file.display());
+    file
+}
+
+/// A Python application of this repository, built once a test run.
+pub fn python(folder: &'static str) -> PathBuf {
+    static BUILT: Mutex<Vec<(&str, PathBuf)>> = Mutex::new(Vec::new());
+    static OUTPUT: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let mut built = BUILT.lock().unwrap();
+    if let Some((_, file)) = built.iter().find(|(name, _)| *name == folder) {
+        return file.clone();
+    }
+    let output = OUTPUT.get_or_init(|| tempfile::tempdir().unwrap());
+    let file = output.path().join(format!("{}.wasm", folder.replace('/', "-")));
+    let ran = wasgi().arg("build").arg(root().join(folder)).arg("-o").arg(&file).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    built.push((folder, file.clone()));
+    file
+}
+
+/// A running host.
+pub struct Host {
+    child: Child,
+    pub address: SocketAddr,
+    log: Log,
+}
+
+impl Host {
+    /// Serves the behaviours of `tests/apps`.
+    pub fn behaving(flags: &[&str]) -> Self {
+        Self::serving(&guest("behaviours"), flags)
+    }
+
+    pub fn serving(app: &Path, flags: &[&str]) -> Self {
+        let mut command = wasgi();
+        command.arg("serve").arg(app).args(["--bind", "127.0.0.1:0", "--access-log"]).args(flags);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Log::of(child.stderr.take().unwrap());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.find_map(|line| line.unwrap().strip_prefix("ready  http://").map(str::to_owned));
+        let address = ready.unwrap_or_else(|| panic!("the host did not start:\n{}", log.text())).parse().unwrap();
+        Self { child, address, log }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    /// Sends bytes, and reads until the host closes.
+    pub fn send(&self, request: &[u8]) -> Reply {
+        let mut stream = self.connect();
+        // A host that has answered already may close while the rest is sent.
+        let sent = stream.write_all(request);
+        let mut bytes = Vec::new();
+        let read = stream.read_to_end(&mut bytes);
+        assert!(!bytes.is_empty() || read.is_ok(), "no reply: {sent:?} {read:?}");
+        Reply::of(&bytes, read.is_ok())
+    }
+
+    pub fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, "")
+    }
+
+    /// A request on a connection of its own, with further fields.
+    pub fn ask(&self, method: &str, path: &str, fields: &str) -> Reply {
+        self.send(format!("{method} {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n{fields}\r\n").as_bytes())
+    }
+
+    /// A request with a body.
+    pub fn post(&self, path: &str, fields: &str, body: &[u8]) -> Reply {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: {}\r\n{fields}\r\n", body.len());
+        self.send(&[head.as_bytes(), body].concat())
+    }
+
+    /// Waits until the log has a line with all of `words`; that line.
+    pub fn logged(&self, words: &[&str]) -> String {
+        self.log.wait_for(words)
+    }
+
+    /// All lines of the log with `word`, so far.
+    pub fn log_lines(&self, word: &str) -> Vec<String> {
+        self.log.text().lines().filter(|line| line.contains(word)).map(str::to_owned).collect()
+    }
+
+    /// Peak resident memory counts from now on.
+    pub fn forget_peak_memory(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    /// Peak resident memory, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Open files of the host.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end of the process; its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(started.elapsed() < DEADLINE, "the host does not end");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

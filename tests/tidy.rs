@@ -1,0 +1,137 @@
+//! The shape of the sources: layers point one way, files are short and say what they own.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The layers, lowest first. A file may use its own layer and those before it.
+const LAYERS: [&[&str]; 7] = [
+    &["limits", "tenant", "fault"],
+    &["environ", "response"],
+    &["sandbox"],
+    &["exchange"],
+    &["server"],
+    &["artifact", "build"],
+    &["telemetry", "cli", "lib", "main"],
+];
+
+/// What a layer must not know.
+const FORBIDDEN: [(usize, &[&str]); 4] = [
+    (0, &["tokio", "hyper", "wasmtime", "anyhow"]),
+    (1, &["tokio", "hyper", "wasmtime", "anyhow"]),
+    (2, &["hyper", "hyper_util", "anyhow", "tokio::net"]),
+    (3, &["hyper", "hyper_util", "anyhow", "tokio::net", "wasmtime"]),
+];
+
+fn sources(folder: &str, ending: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = walkdir::WalkDir::new(root.join(folder)).into_iter().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().is_file() && entry.path().extension().is_some_and(|found| found == ending));
+    let read = |path: &Path| (path.strip_prefix(root).unwrap().to_owned(), fs::read_to_string(path).unwrap());
+    let found: Vec<_> =
+        files.filter(|entry| !entry.path().components().any(|part| part.as_os_str() == "target")).map(|entry| read(entry.path())).collect();
+    assert!(!found.is_empty(), "no {ending} files in {folder}");
+    found
+}
+
+fn layer_of(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+/// The top module of a source file.
+fn module_of(path: &Path) -> String {
+    let inside = path.strip_prefix("src").unwrap();
+    let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The modules of this crate that a text names: `crate::a`, and those of `crate::{…}`.
+fn used(text: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let text = code.join("\n");
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            found.push(word(rest));
+            continue;
+        };
+        let (mut depth, mut start) = (0, true);
+        for (index, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => start = true,
+                c if depth == 0 && start && !c.is_whitespace() => {
+                    found.push(word(&group[index..]));
+                    start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn uses_are_found_in_both_forms() {
+    let text = "use crate::limits::Limits;\nuse crate::{\n    fault::{A, B},\n    tenant,\n};\n";
+    assert_eq!(used(text), ["limits", "fault", "tenant"]);
+}
+
+#[test]
+fn layers_point_one_way() {
+    for (path, text) in sources("src", "rs") {
+        let module = module_of(&path);
+        let own = layer_of(&module).unwrap_or_else(|| panic!("{} belongs to no layer", path.display()));
+        for name in used(&text) {
+            let Some(other) = layer_of(&name) else { continue };
+            assert!(other <= own, "{} (layer {own}) uses {name} (layer {other})", path.display());
+        }
+        for (_, names) in FORBIDDEN.iter().filter(|(layer, _)| *layer == own) {
+            for name in *names {
+                let known = text.lines().any(|line| {
+                    let line = line.trim_start();
+                    !line.starts_with("//") && line.match_indices(name).any(|(at, _)| line[at + name.len()..].starts_with("::"))
+                });
+                assert!(!known, "{} knows {name}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_is_short() {
+    for folder in ["src", "tests", "guest/rust/src"] {
+        for (path, text) in sources(folder, "rs") {
+            let opens = text.starts_with("//!") || (folder == "guest/rust/src" && !path.ends_with("lib.rs"));
+            assert!(opens, "{} does not open with `//!`", path.display());
+            assert!(text.lines().count() <= 500, "{} has {} lines", path.display(), text.lines().count());
+        }
+    }
+    for (path, text) in sources("guest/python", "py") {
+        assert!(text.starts_with("\"\"\""), "{} does not open with a docstring", path.display());
+    }
+}
+
+#[test]
+fn modules_are_folders_with_a_mod_rs() {
+    for (path, _) in sources("src", "rs") {
+        assert!(!path.with_extension("").is_dir(), "{} lies beside its folder", path.display());
+    }
+}
+
+#[test]
+fn no_test_is_ignored_retried_or_sleeps() {
+    let words = [concat!("#[", "ignore"), concat!("thread::", "sleep"), concat!("time::", "sleep(")];
+    for (path, text) in sources("tests/it", "rs") {
+        for word in words {
+            assert!(!text.contains(word), "{} has {word}", path.display());
+        }
+    }
+}
