@@ -1,6 +1,8 @@
 //! `guest/examples/flask`, as a person uses it: written as a tutorial would write it, not a line of it for wasgi.
 
-use crate::support::{Host, python};
+use std::io::{Read, Write};
+
+use crate::support::{Host, Reply, python};
 
 fn host(flags: &[&str]) -> Host {
     Host::serving(&python("guest/examples/flask"), flags)
@@ -79,4 +81,35 @@ fn a_page_that_loops_ends_in_504() {
     let host = host(&["--guest-cpu", "1s"]);
     assert_eq!(host.get("/forever").code(), 504);
     assert_eq!(host.get("/counter").text(), "1\n");
+}
+
+#[test]
+fn uploads_and_downloads_of_200_mib_live_in_no_memory() {
+    let host = host(&["--max-body", "300MiB", "--memory", "64MiB", "--guest-cpu", "60s", "--max-log", "1KiB"]);
+    assert_eq!(host.get("/counter").text(), "1\n");
+    host.forget_peak_memory();
+    let before = host.peak_memory();
+    let (size, piece) = (200 << 20, vec![b'x'; 1 << 20]);
+    let upload = |head: &str, tail: &str| {
+        let mut stream = host.connect();
+        stream.write_all(head.as_bytes()).unwrap();
+        for _ in 0..200 {
+            stream.write_all(&piece).unwrap();
+        }
+        stream.write_all(tail.as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        Reply::of(&bytes, true).text()
+    };
+    let (head, tail) = ("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n", "\r\n--b--\r\n");
+    let post = "POST /upload HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+    let raw = upload(&format!("{post}Content-Length: {size}\r\n\r\n"), "");
+    let length = size + head.len() + tail.len();
+    let fields = format!("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n");
+    let form = upload(&format!("{post}{fields}\r\n{head}"), tail);
+    assert!(raw == form && raw.ends_with("\"size\":209715200}\n"), "{raw} {form}");
+    let download = host.get("/large/200");
+    assert_eq!((download.body.len(), download.whole), (size, true));
+    let grown = host.peak_memory() - before;
+    assert!(grown < 64 << 20, "the host grew by {grown} bytes");
 }
