@@ -29,7 +29,7 @@ test: lint guests ## Run every test
 .PHONY: guests
 guests: tools ## Build the guests that the tests run
 	cargo build --locked --release --target wasm32-wasip2 --manifest-path guest/rust/Cargo.toml --examples --target-dir $(TARGET)
-	cargo build --locked --release --target wasm32-wasip2 --manifest-path tests/apps/Cargo.toml --target-dir $(TARGET)
+	cargo build --locked --release --target wasm32-wasip2 --manifest-path tests/apps/Cargo.toml --lib --examples --target-dir $(TARGET)
 
 .PHONY: lint
 lint: tools ## Check format and lints

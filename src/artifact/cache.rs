@@ -87,6 +87,23 @@ impl Artifacts {
         Ok(Loaded { component, files, meta })
     }
 
+    /// Whether the component of the file at `path` is compiled for `engine` already.
+    ///
+    /// # Errors
+    /// [`ArtifactFault`] for a file that is no component.
+    pub fn is_compiled(&self, engine: &Engine, path: &Path, limits: &Limits) -> Result<bool, ArtifactFault> {
+        let bytes = read(path, limits)?;
+        let parts = parts(&bytes).map_err(|shape| ArtifactFault::Shape { path: path.to_owned(), shape })?;
+        Ok(self.code_file(engine.wasmtime(), parts.component).is_file())
+    }
+
+    /// Where the compiled code of `component` lies.
+    fn code_file(&self, engine: &wasmtime::Engine, component: &[u8]) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        self.folder.join("code").join(format!("{}-{:016x}.cwasm", digest(component), hasher.finish()))
+    }
+
     fn fault(&self, source: io::Error) -> CacheFault {
         CacheFault::Io { path: self.folder.clone(), source }
     }
@@ -103,9 +120,7 @@ impl Artifacts {
     }
 
     fn code(&self, engine: &wasmtime::Engine, path: &Path, component: &[u8]) -> Result<Component, ArtifactFault> {
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        let file = self.folder.join("code").join(format!("{}-{:016x}.cwasm", digest(component), hasher.finish()));
+        let file = self.code_file(engine, component);
         if let Some(component) = file.is_file().then(|| deserialize(engine, &file).ok()).flatten() {
             return Ok(component);
         }

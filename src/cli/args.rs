@@ -88,6 +88,9 @@ pub(super) struct Serve {
     /// Build source distributions here; this runs their authors' code on this machine
     #[arg(long)]
     pub allow_sdist: bool,
+    /// Compile and end: what `serve` starts a process of its own for
+    #[arg(long, hide = true)]
+    pub compile_only: bool,
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]

@@ -35,6 +35,13 @@ impl Failure {
         Self::failed(what, "")
     }
 
+    /// What another process of this program printed: an error, perhaps with a hint.
+    pub(super) fn repeated(printed: &str) -> Self {
+        let told = printed.split_once("error: ").map_or("the compiler ended without a word", |(_, told)| told.trim_end());
+        let (what, hint) = told.split_once("\nhint: ").unwrap_or((told, ""));
+        Self::failed(what, hint)
+    }
+
     /// With what to type.
     pub(super) fn with_hint(self, hint: &str) -> Self {
         Self { hint: hint.to_owned(), ..self }

@@ -1,6 +1,12 @@
 //! `wasgi serve`: builds what is stale, loads it, and serves it on one thread until SIGTERM or SIGINT.
 
-use std::{io, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +34,9 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     raise_open_files();
     let mount = Mount::new(&typed.mount).map_err(|bad| Failure::usage(bad.to_string(), ""))?;
     let file = built(&typed)?;
+    if typed.compile_only {
+        return load(&typed, &file, &limits).map(drop);
+    }
     let route = Route { app: Arc::new(app(&typed, &file, limits)?), mount, uploads: typed.uploads.into() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::of(&error))?;
     runtime.block_on(serve(Config { bind: typed.bind, route, stop_grace: Duration::from_secs(typed.stop_grace.into()) }))
@@ -62,11 +71,36 @@ fn built(typed: &args::Serve) -> Result<PathBuf, Failure> {
     Ok(path.to_owned())
 }
 
+/// Loads the file; compiles it here, if it is not compiled yet and this process was started for that.
+fn load(typed: &args::Serve, file: &Path, limits: &Limits) -> Result<(Engine, Loaded), Failure> {
+    let engine = Engine::new(limits).map_err(|error| Failure::of(&error))?;
+    let cache = super::cache(typed.common.cache_dir.clone())?;
+    let artifacts = Artifacts::new(&cache).map_err(|error| Failure::of(&error))?;
+    if !typed.compile_only {
+        if !artifacts.is_compiled(&engine, file, limits).map_err(|error| unloaded(&error))? {
+            Talk.step("compile", &format!("{}, once", file.display()));
+            compile(file, &cache, limits)?;
+        }
+        Talk.step("load", &file.display().to_string());
+    }
+    let loaded = artifacts.load(&engine, file, limits).map_err(|error| unloaded(&error))?;
+    Ok((engine, loaded))
+}
+
+/// Compiles in a process of its own: the compiler takes hundreds of megabytes, which would stay with the one that serves.
+fn compile(file: &Path, cache: &Path, limits: &Limits) -> Result<(), Failure> {
+    let program = std::env::current_exe().map_err(|error| Failure::of(&error))?;
+    let mut command = Command::new(program);
+    command.arg("serve").arg(file).arg("--compile-only").arg("--cache-dir").arg(cache).stdin(Stdio::null());
+    for limit in Limits::TABLE {
+        command.arg(format!("--{}={}", limit.flag, limit.get(limits)));
+    }
+    let ran = command.output().map_err(|error| Failure::of(&error))?;
+    if ran.status.success() { Ok(()) } else { Err(Failure::repeated(&String::from_utf8_lossy(&ran.stderr))) }
+}
+
 fn app(typed: &args::Serve, file: &Path, limits: Limits) -> Result<App, Failure> {
-    let engine = Engine::new(&limits).map_err(|error| Failure::of(&error))?;
-    let artifacts = Artifacts::new(super::cache(typed.common.cache_dir.clone())?).map_err(|error| Failure::of(&error))?;
-    Talk.step("load", &format!("{} (compiled once, then taken from the cache)", file.display()));
-    let Loaded { component, files, meta } = artifacts.load(&engine, file, &limits).map_err(|error| unloaded(&error))?;
+    let (engine, Loaded { component, files, meta }) = load(typed, file, &limits)?;
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let tenant = match &typed.tenant {
         Some(name) => TenantId::new(name).map_err(|bad| Failure::usage(bad.to_string(), ""))?,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Host, Reply};
+use crate::support::{Host, Reply, guest};
 
 const QUICK: [&str; 8] = ["--guest-cpu", "300ms", "--head-timeout", "400ms", "--progress-timeout", "400ms", "--close-grace", "200ms"];
 
@@ -32,6 +32,13 @@ fn a_guest_that_computes_for_ever_is_stopped_at_its_cpu_limit() {
     host.logged(&["wasgi::app", "its CPU limit is used up"]);
     answers(&host);
     assert_eq!(stopped(&host, "/empty-chunks-for-ever", "cpu_limit"), (504, true));
+}
+
+#[test]
+fn a_guest_that_computes_for_ever_while_it_starts_is_stopped() {
+    let host = Host::serving(&guest("examples/at_start"), &["--start-cpu", "200ms"]);
+    assert_eq!(stopped(&host, "/", "cpu_limit"), (504, true));
+    assert_eq!(stopped(&host, "/", "cpu_limit"), (504, true));
 }
 
 #[test]

@@ -29,6 +29,12 @@ fn wsgirefs_validator_is_content_with_get_post_and_head() {
     let head = host.ask("HEAD", "/validated", "");
     assert_eq!((head.code(), head.field("content-length"), head.text()), (200, Some("3"), String::new()));
     host.logged(&["wsgi.errors", "checked"]);
+    let page = "/validated-flask/page";
+    let (empty, form) = ("{\"read\":\"\",\"session\":null}\n", "{\"read\":\"a=b\",\"session\":null}\n");
+    assert_eq!(host.get(page).text(), empty);
+    assert_eq!(host.post(page, "Content-Type: application/x-www-form-urlencoded\r\n", b"a=b").text(), form);
+    let head = host.ask("HEAD", page, "");
+    assert_eq!((head.code(), head.field("content-length"), head.text()), (200, Some("27"), String::new()));
 }
 
 #[test]

@@ -2,7 +2,13 @@
 
 use std::io::{Read, Write};
 
-use crate::support::{Host, Reply};
+use crate::support::{Host, Reply, guest};
+
+#[test]
+fn the_smallest_application_in_rust_is_served() {
+    let host = Host::serving(&guest("examples/hello"), &[]);
+    assert_eq!(host.get("/there").text(), "Hello from /there\n");
+}
 
 #[test]
 fn s2_s24_the_environ_is_the_requests_and_nothing_of_the_host() {
