@@ -31,11 +31,19 @@ guests: tools ## Build the guests that the tests run
 	cargo build --locked --release --target wasm32-wasip2 --manifest-path guest/rust/Cargo.toml --examples --target-dir $(TARGET)
 	cargo build --locked --release --target wasm32-wasip2 --manifest-path tests/apps/Cargo.toml --lib --examples --target-dir $(TARGET)
 
+FUZZ_SECONDS ?= 30
+.PHONY: fuzz
+fuzz: ## Fuzz what parses, FUZZ_SECONDS each (needs a nightly toolchain)
+	@rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz@0.13.2
+	for target in response environ artifact; do cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); done
+
 .PHONY: lint
 lint: tools ## Check format and lints
 	cargo fmt --check
 	cargo fmt --check --manifest-path guest/rust/Cargo.toml
 	cargo fmt --check --manifest-path tests/apps/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 
 .PHONY: fmt
@@ -43,6 +51,7 @@ fmt: ## Format the sources
 	cargo fmt
 	cargo fmt --manifest-path guest/rust/Cargo.toml
 	cargo fmt --manifest-path tests/apps/Cargo.toml
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 # What rustup, Debian and npm provide. Nothing is fetched twice.
 .PHONY: tools
