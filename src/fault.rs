@@ -95,7 +95,7 @@ pub enum GuestFault {
     /// The head was needed, and start_response had not been called (S66).
     #[error("the application returned a body without calling start_response")]
     NeverStarted,
-    /// A chunk above `chunk_bytes`.
+    /// A chunk above 1 MiB.
     #[error("a chunk of {found} bytes is above the limit of {limit}")]
     ChunkTooLong {
         /// Its length.

@@ -133,7 +133,7 @@ limits! {
     progress_wall_ms, "progress-timeout", Millis, 30 * SECOND, 1, 60 * MINUTE;
     /// Bytes that a client must send or take in a second, on the average, once it was waited for for 5 seconds.
     client_bytes_per_s, "min-rate", Bytes, KIB, 0, GIB;
-    /// Longest life of one request, everything included.
+    /// Longest life of one request, from the call to its end; an upload that is buffered before has as long.
     exchange_wall_ms, "request-timeout", Millis, 10 * MINUTE, 1, 24 * 60 * MINUTE;
     /// What is left for the application to end and for close() to run, once the time is up.
     close_grace_ms, "close-grace", Millis, SECOND, 1, MINUTE;
@@ -147,8 +147,6 @@ limits! {
     request_fields, "max-fields", Count, 100, 1, 1_000;
     /// The response's head as held in memory, each field charged 32 bytes of overhead.
     response_head_bytes, "max-response-head", Bytes, 64 * KIB, KIB, 512 * KIB;
-    /// One chunk of a response.
-    chunk_bytes, "max-chunk", Bytes, MIB, KIB, MIB;
     /// What one request may write to its logs (wsgi.errors, stdout, stderr); the rest is dropped and counted.
     request_log_bytes, "max-log", Bytes, 64 * KIB, 0, 64 * MIB;
     /// What a tenant may write to its logs in a second; the rest is dropped and counted.

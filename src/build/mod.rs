@@ -26,7 +26,7 @@ pub use self::{
     progress::Progress,
     source::{Source, SourceFault},
 };
-use crate::artifact::{self, BUNDLE, Bundle, Custom, META, Meta, hex};
+use crate::artifact::{self, Artifacts, BUNDLE, Bundle, Custom, META, Meta, hex};
 
 /// What a build is asked for.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
 
     let _alone = alone(cache)?;
     let tools = Tools::provide(cache, progress)?;
-    let packages = Packages::provide(&tools, cache, &requirements, *sdist, progress)?;
+    let packages = Packages::provide(&tools, cache, &requirements, *sdist, temporary.path(), progress)?;
     let site = temporary.path().join("site");
     stage::copy_tree(&packages.site, &site).map_err(BuildFault::io(&packages.site))?;
     let (component, report) = run::componentize(&tools, source, &staged, &site, &packages, temporary.path())?;
@@ -147,10 +147,11 @@ fn finished(output: &Path, meta: Meta, fresh: bool) -> Result<Built, BuildFault>
     Ok(Built { output: output.to_owned(), meta, bytes, fresh })
 }
 
-/// Two builds at once would install the same things over each other.
+/// The cache, private, and for this build alone: tools are run from it, and two builds at once would install the same things over each other.
 fn alone(cache: &Path) -> Result<fs::File, BuildFault> {
+    Artifacts::new(cache).map_err(|fault| BuildFault::new(fault.to_string(), "", ""))?;
     let path = cache.join("build.lock");
-    let locked = fs::create_dir_all(cache).and_then(|()| fs::File::create(&path)).and_then(|file| file.lock().map(|()| file));
+    let locked = fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
     locked.map_err(BuildFault::io(&path))
 }
 

@@ -23,6 +23,8 @@ use super::{
 
 /// pip with the guest's markers.
 const PIP_FOR_GUEST: &str = include_str!("pip_for_guest.py");
+/// What `pip_for_guest.py` says before the name of a source that it does not install.
+const REFUSED: &str = "refused by wasgi: ";
 /// Changes whenever the content of the cache must be made anew.
 const LAYOUT: &str = "1";
 
@@ -126,49 +128,6 @@ fn option<'a>(line: &'a str, names: &[&str]) -> Option<&'a str> {
     Some(rest.trim_start_matches(['=', ' ', '\t'])).filter(|value| !value.is_empty())
 }
 
-/// What pip does of a requirements file without running a stranger's code: names with versions, from an index. A folder, a repository or an
-/// archive is built here, and `--no-binary` overrides what the command line says.
-fn refuse_sources(requirements: &Requirements) -> Result<(), BuildFault> {
-    const HARMLESS: [&str; 10] = [
-        "-r",
-        "--requirement",
-        "-c",
-        "--constraint",
-        "-i",
-        "--index-url",
-        "--extra-index-url",
-        "--require-hashes",
-        "--hash",
-        "--trusted-host",
-    ];
-    for (file, text) in &requirements.files {
-        for (number, line) in text.lines().enumerate().map(|(number, line)| (number + 1, without_comment(line))) {
-            let harmless = if line.starts_with('-') {
-                HARMLESS.iter().any(|name| line.split(['=', ' ', '\t']).next() == Some(name))
-            } else {
-                let (what, url) = line.split_once('@').map_or((line, None), |(what, url)| (what, Some(url.trim())));
-                let name = what.split(';').next().unwrap_or_default();
-                let wheel = |url: &str| {
-                    url.starts_with("https://")
-                        && url
-                            .split(['#', ' ', ';'])
-                            .next()
-                            .is_some_and(|url| Path::new(url).extension().is_some_and(|ending| ending == "whl"))
-                };
-                !name.contains(['/', '\\', ':']) && !name.starts_with('.') && !Path::new(name.trim()).exists() && url.is_none_or(wheel)
-            };
-            if !harmless {
-                return Err(BuildFault::new(
-                    format!("{}:{number}: `{line}` may run a stranger's code on this machine", file.display()),
-                    "",
-                    "write a name and a version, as `flask==3.1`; or let it run: `--allow-sdist`",
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// `[project] dependencies` of a `pyproject.toml`, as a requirements file.
 fn dependencies(file: &Path, text: &str) -> Result<String, BuildFault> {
     let table: toml::Table =
@@ -189,6 +148,7 @@ impl Packages {
         cache: &Path,
         requirements: &Requirements,
         sdist: Sdist,
+        temporary: &Path,
         progress: &dyn Progress,
     ) -> Result<Self, BuildFault> {
         let stdlib = provide_stdlib(tools, cache, progress)?;
@@ -198,14 +158,18 @@ impl Packages {
         }
         digest.update(format!("{LAYOUT} {sdist:?} {} {} {GUEST_PYTHON}", tools::COMPONENTIZE, tools::PIP));
         let key = hex(&digest.finalize());
-        let folder = cache.join("packages").join(key);
+        let folder = match sdist {
+            Sdist::Refused => cache.join("packages").join(key),
+            // A source on this machine may change without its name.
+            Sdist::Allowed => temporary.join("packages"),
+        };
         if !folder.is_dir() {
             progress.step("deps", "installing what the application requires");
-            let parent = cache.join("packages");
-            fs::create_dir_all(&parent).map_err(BuildFault::io(&parent))?;
-            let temporary = tempfile::tempdir_in(&parent).map_err(BuildFault::io(&parent))?;
-            install(tools, temporary.path(), requirements, sdist)?;
-            let kept = temporary.keep();
+            let parent = folder.parent().unwrap_or(cache);
+            fs::create_dir_all(parent).map_err(BuildFault::io(parent))?;
+            let unfinished = tempfile::tempdir_in(parent).map_err(BuildFault::io(parent))?;
+            install(tools, unfinished.path(), requirements, sdist)?;
+            let kept = unfinished.keep();
             fs::rename(&kept, &folder).map_err(BuildFault::io(&folder))?;
         }
         let natives = fs::read(folder.join("natives.json")).map_err(BuildFault::io(&folder))?;
@@ -253,16 +217,13 @@ fn install(tools: &Tools, folder: &Path, requirements: &Requirements, sdist: Sdi
     let mut natives = Vec::new();
     if let Some(list) = list {
         let wheels = folder.join("wheels");
-        if sdist == Sdist::Refused {
-            refuse_sources(requirements)?;
-        }
         if sdist == Sdist::Allowed {
             let built = output(tools.pip().args(["wheel", "--quiet", "--wheel-dir"]).arg(&wheels).arg("-r").arg(&list))?;
             if !built.status.success() {
                 return Err(not_installed(&text(&built), sdist));
             }
         }
-        let mut pip = for_guest(tools, &site);
+        let mut pip = for_guest(tools, &site, sdist);
         pip.args(["--python-version", GUEST_PYTHON, "--implementation", "cp", "--platform", "any"]);
         pip.args(["--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64"]);
         if sdist == Sdist::Allowed {
@@ -280,9 +241,13 @@ fn install(tools: &Tools, folder: &Path, requirements: &Requirements, sdist: Sdi
     fs::write(folder.join("natives.json"), natives).map_err(BuildFault::io(folder))
 }
 
-fn for_guest(tools: &Tools, site: &Path) -> Command {
+fn for_guest(tools: &Tools, site: &Path, sdist: Sdist) -> Command {
     let mut pip = tools.run_python();
-    pip.args(["-c", PIP_FOR_GUEST, GUEST_PYTHON, "--disable-pip-version-check", "--no-input", "--retries", "2"]);
+    let sources = match sdist {
+        Sdist::Refused => "refused",
+        Sdist::Allowed => "allowed",
+    };
+    pip.args(["-c", PIP_FOR_GUEST, GUEST_PYTHON, sources, "--disable-pip-version-check", "--no-input", "--retries", "2"]);
     pip.args(["install", "--quiet", "--no-compile", "--only-binary", ":all:", "--target"]).arg(site);
     pip
 }
@@ -291,6 +256,13 @@ fn for_guest(tools: &Tools, site: &Path) -> Command {
 fn not_installed(printed: &str, sdist: Sdist) -> BuildFault {
     if let Some(fault) = unreachable_index(printed) {
         return fault;
+    }
+    if let Some((_, source)) = printed.lines().find_map(|line| line.split_once(REFUSED)) {
+        return BuildFault::new(
+            format!("`{}` is no wheel: to install it runs its author's code on this machine", source.trim()),
+            "",
+            "write a name and a version that has a wheel, as `flask==3.1`; or let it run: `--allow-sdist`",
+        );
     }
     let missing = printed.lines().find_map(|line| line.split_once("No matching distribution found for ")).map(|(_, name)| name.trim());
     match (missing, sdist) {
@@ -318,7 +290,7 @@ fn without_natives(tools: &Tools, site: &Path, folder: &Path) -> io::Result<Vec<
             continue;
         }
         let pure = folder.join("pure");
-        let mut pip = for_guest(tools, &pure);
+        let mut pip = for_guest(tools, &pure, Sdist::Refused);
         pip.args(["--no-deps", "--python-version", GUEST_PYTHON, "--implementation", "py", "--abi", "none", "--platform", "any"]);
         let replaced = pip.arg(package.replace(' ', "==")).output()?.status.success();
         for file in if replaced { files.iter().collect() } else { modules.clone() } {
@@ -395,23 +367,6 @@ mod tests {
     }
 
     #[test]
-    fn what_would_run_a_strangers_code_is_refused() {
-        let refused = |line: &str| {
-            let files = [(PathBuf::from("requirements.txt"), format!("flask\n{line}\n"))].into();
-            refuse_sources(&Requirements { list: List::None, files }).map_err(|fault| fault.to_string())
-        };
-        let good = ["flask==3.1 # note", "# ./evil", "", "a[b]>=1,<2; python_version < '3'", "-r base.txt", "--hash=sha256:00"];
-        for line in good.into_iter().chain(["a @ https://x.test/a-1-py3-none-any.whl"]) {
-            assert_eq!(refused(line), Ok(()), "{line}");
-        }
-        let bad =
-            ["./evil", "evil/", "-e .", "--no-binary :all:", "git+https://x.test/a", "a @ git+https://x.test/a", "https://x.test/a.tar.gz"];
-        for line in bad.into_iter().chain(["a @ https://x.test/a.tar.gz", "src", "--find-links=x", "--only-binary=:none:"]) {
-            assert_eq!(refused(line), Err(format!("requirements.txt:2: `{line}` may run a stranger's code on this machine")), "{line}");
-        }
-    }
-
-    #[test]
     fn a_projects_dependencies_are_read() {
         let read = |text| dependencies(Path::new("pyproject.toml"), text).map_err(|fault| fault.to_string());
         assert_eq!(read("[project]\ndependencies = ['flask>=3', 'a']"), Ok("flask>=3\na\n".into()));
@@ -438,6 +393,8 @@ mod tests {
         };
         assert_eq!(what, "`foo==1` has no wheel that the guest's Python 3.14 could use");
         assert!(hint.contains("--allow-sdist"));
+        let BuildFault::Failed { what, .. } = not_installed("ERROR: refused by wasgi: file:///x/evil", Sdist::Refused) else { panic!() };
+        assert_eq!(what, "`file:///x/evil` is no wheel: to install it runs its author's code on this machine");
         let BuildFault::Failed { what, .. } = not_installed("WARNING: NewConnectionError(...)", Sdist::Refused) else { panic!() };
         assert_eq!(what, "the package index cannot be reached");
     }

@@ -47,13 +47,14 @@ struct Bucket {
     per_second: u64,
     since: Instant,
     used: u64,
+    dropped: u64,
 }
 
 impl TenantLog {
     /// The log of `tenant`.
     #[must_use]
     pub fn new(tenant: TenantId, limits: &Limits) -> Self {
-        let bucket = Bucket { per_second: limits.tenant_log_bytes_per_s, since: Instant::now(), used: 0 };
+        let bucket = Bucket { per_second: limits.tenant_log_bytes_per_s, since: Instant::now(), used: 0, dropped: 0 };
         Self { tenant, bucket: Arc::new(Mutex::new(bucket)) }
     }
 
@@ -76,11 +77,12 @@ impl TenantLog {
             | GuestFault::Start(_) => "",
         };
         let text = fault.to_string();
-        let mut lines = text.lines().chain(traceback.lines()).take(FAULT_LINES).map(|line| escape(cut(line, LINE_BYTES)));
-        let first = lines.next().unwrap_or_default();
-        tracing::warn!(target: "wasgi::app", tenant = %self.tenant, request_id, "{first}");
-        for line in lines {
-            tracing::warn!(target: "wasgi::app", tenant = %self.tenant, request_id, "  {line}");
+        let lines = text.lines().chain(traceback.lines()).take(FAULT_LINES).map(|line| escape(cut(line, LINE_BYTES)));
+        let indents = std::iter::once("").chain(std::iter::repeat("  "));
+        for (indent, line) in indents.zip(lines) {
+            if self.admits(u64::try_from(line.len() + LINE_OVERHEAD).unwrap_or(u64::MAX)) {
+                tracing::warn!(target: "wasgi::app", tenant = %self.tenant, request_id, "{indent}{line}");
+            }
         }
     }
 
@@ -92,12 +94,17 @@ impl TenantLog {
     fn admits(&self, bytes: u64) -> bool {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         if bucket.since.elapsed() >= Duration::from_secs(1) {
-            (bucket.since, bucket.used) = (Instant::now(), 0);
+            if bucket.dropped > 0 {
+                tracing::warn!(target: "wasgi::app", tenant = %self.tenant, "its log rate is used up; {} bytes were dropped", bucket.dropped);
+            }
+            *bucket = Bucket { since: Instant::now(), used: 0, dropped: 0, ..*bucket };
         }
         let wanted = bucket.used.saturating_add(bytes);
         let fits = wanted <= bucket.per_second;
         if fits {
             bucket.used = wanted;
+        } else {
+            bucket.dropped = bucket.dropped.saturating_add(bytes);
         }
         fits
     }

@@ -75,13 +75,24 @@ impl Entry {
 
     /// Takes the guest's report, and holds the line until it has come.
     pub(super) fn reporter(&self) -> impl FnOnce(Report) + Send + use<> {
-        let line = Arc::clone(&self.0);
+        let reporter = Reporter(Arc::clone(&self.0));
         move |report| {
-            line.change(|written| {
+            reporter.0.change(|written| {
                 written.outcome.get_or_insert(report.outcome);
                 written.cpu = report.cpu;
             });
         }
+    }
+}
+
+/// Dropped without a report, the guest was broken off: the host has stopped, or panicked.
+struct Reporter(Arc<Line>);
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.0.change(|written| {
+            written.outcome.get_or_insert(Outcome::HostError);
+        });
     }
 }
 

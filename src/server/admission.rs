@@ -106,7 +106,8 @@ mod tests {
     async fn a_stop_refuses_those_who_wait() {
         let admission = admission();
         let _places = (admission.enter().await, admission.enter().await);
-        admission.stop();
+        let (waiting, ()) = tokio::join!(biased; admission.enter(), async { admission.stop() });
+        assert_eq!(waiting.map(drop), Err(BusyFault::Stopping));
         assert_eq!(admission.enter().await.map(drop), Err(BusyFault::Stopping));
     }
 }

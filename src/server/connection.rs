@@ -1,7 +1,7 @@
 //! One connection: hyper reads requests and writes responses, between the limits of time and size; afterwards the connection lingers, so
 //! that a client that still sends can read its answer.
 
-use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http_body_util::BodyExt;
 use hyper::{Request as HyperRequest, Response, body::Incoming, server::conn::http1, service::service_fn};
@@ -53,10 +53,10 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: A
     let mut connection = builder.serve_connection(TokioIo::new(Patient::new(stream, patience)), service);
     let stopping = async { drop(stop.wait_for(|stopping| *stopping).await) };
     let ended = tokio::select! {
-        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
+        ended = &mut connection => ended,
         () = stopping => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
-            poll_fn(|context| connection.poll_without_shutdown(context)).await
+            (&mut connection).await
         }
     };
     let broken = match &ended {
@@ -67,15 +67,18 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: A
             !error.is_parse() && !error.is_timeout()
         }
     };
-    let stream = connection.into_parts().io.into_inner().into_inner();
-    if broken { reset(&stream, peer) } else { linger(stream).await }
+    // Dropped without an order, the stream is reset: which is how a client can tell that a body without a length is not whole (S64).
+    if !broken && let Some(stream) = connection.into_parts().io.into_inner().into_orderly() {
+        linger(stream).await;
+    }
 }
 
 /// Closing a socket with unread input resets it, and the client may lose an answer that it has not read yet. So: say that we are done,
 /// and read a little more.
 async fn linger(mut stream: TcpStream) {
     let rest = async {
-        stream.shutdown().await?;
+        // hyper has done it, unless it refused the request.
+        drop(stream.shutdown().await);
         let (mut piece, mut left) = ([0; 4 << 10], LINGER_BYTES);
         while left > 0 {
             match stream.read(&mut piece).await? {
@@ -86,13 +89,6 @@ async fn linger(mut stream: TcpStream) {
         Ok::<_, std::io::Error>(())
     };
     drop(timeout(LINGER, rest).await);
-}
-
-/// A response that was broken off ends in a reset, which is how a client can tell that a body without a length is not whole (S64).
-fn reset(stream: &TcpStream, peer: Peer) {
-    if let Err(error) = stream.set_zero_linger() {
-        tracing::debug!(peer = %peer.0, "reset: {error}");
-    }
 }
 
 /// Answers one request, whatever happens.

@@ -137,6 +137,7 @@ impl Server {
         if timeout(stop_grace, shared.tasks.wait()).await.is_err() {
             tracing::warn!("{} tasks did not end within the grace of a stop, and are broken off", shared.tasks.len());
             shared.tasks.break_off();
+            shared.tasks.wait().await;
         }
     }
 }

@@ -15,20 +15,29 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// A stream whose writes fail when none succeeds for a time.
+/// A stream whose writes fail when none succeeds for a time, and which is reset when it is dropped before its end.
 pub(super) struct Patient {
-    stream: TcpStream,
+    /// There until it is taken.
+    stream: Option<TcpStream>,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None }
+        Self { stream: Some(stream), patience, stalled: None }
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
-        self.stream
+    /// The stream, which then ends in order.
+    pub(super) fn into_orderly(mut self) -> Option<TcpStream> {
+        self.stream.take()
+    }
+
+    fn stream<T>(&mut self, poll: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &mut self.stream {
+            Some(stream) => poll(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 
     /// Lets a write through that is done, and times one that waits.
@@ -48,31 +57,40 @@ impl Patient {
 
 impl AsyncRead for Patient {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        self.stream(|stream| stream.poll_read(context, buffer))
     }
 }
 
 impl AsyncWrite for Patient {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let write = Pin::new(&mut self.stream).poll_write(context, data);
+        let write = self.stream(|stream| stream.poll_write(context, data));
         self.timed(context, write)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let write = Pin::new(&mut self.stream).poll_write_vectored(context, data);
+        let write = self.stream(|stream| stream.poll_write_vectored(context, data));
         self.timed(context, write)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(TcpStream::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flush = Pin::new(&mut self.stream).poll_flush(context);
+        let flush = self.stream(|stream| stream.poll_flush(context));
         self.timed(context, flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.stream(|stream| stream.poll_shutdown(context))
+    }
+}
+
+impl Drop for Patient {
+    fn drop(&mut self) {
+        let reset = self.stream.as_ref().map_or(Ok(()), TcpStream::set_zero_linger);
+        if let Err(error) = reset {
+            tracing::debug!("a connection could not be reset: {error}");
+        }
     }
 }

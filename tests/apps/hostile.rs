@@ -40,6 +40,9 @@ pub fn app(name: &str, argument: &str, _: &Environ, start_response: StartRespons
             eprintln!("to stderr");
             start(start_response, &[]).map(|()| Body::empty())
         }
+        "tmp-folders" => counted(start_response, argument, |number| std::fs::create_dir(format!("/tmp/{number}"))),
+        "tmp-files" => counted(start_response, argument, |number| std::fs::File::create(format!("/tmp/{number}")).map(drop)),
+        "tmp-listings" => counted(start_response, argument, |_| std::fs::read_dir("/tmp").map(std::mem::forget)),
         "tmp" => tmp(start_response, argument.parse().unwrap_or(0)),
         _ => return None,
     })
@@ -101,6 +104,13 @@ fn flood(start_response: StartResponse, lines: usize) -> wasgi_guest::Result {
     }
     start(start_response, &[])?;
     Ok(Body::empty())
+}
+
+/// Does something again and again; answers how often it went well.
+fn counted(start_response: StartResponse, most: &str, act: impl Fn(u32) -> std::io::Result<()>) -> wasgi_guest::Result {
+    let count = (0..most.parse()?).take_while(|number| act(*number).is_ok()).count();
+    start(start_response, &[])?;
+    Ok(Body::from(count.to_string()))
 }
 
 /// Writes mebibytes to /tmp; answers how many fitted.

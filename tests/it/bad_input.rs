@@ -171,8 +171,33 @@ fn a_missing_package_and_a_native_one_are_told_apart() {
     assert!(code == 1 && said.starts_with("error: `ujson "), "{said}");
     assert!(said.contains("needs native code, which no WebAssembly guest can load: ujson") && said.contains(".so\n"), "{said}");
     assert!(said.ends_with("hint: use the json of the standard library\n"), "{said}");
-    let (code, said) = build(&[("app.py", ""), ("requirements.txt", "./evil\n")], ".");
-    assert!(code == 1 && said.contains("requirements.txt:1: `./evil` may run a stranger's code on this machine"), "{said}");
+}
+
+#[test]
+fn no_requirement_runs_a_strangers_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let (evil, ran) = (folder.path().join("evil"), folder.path().join("ran"));
+    fs::create_dir(&evil).unwrap();
+    fs::write(evil.join("setup.py"), format!("open({ran:?}, 'w')\nfrom setuptools import setup\nsetup(name='evil', version='1')\n"))
+        .unwrap();
+    let path = evil.display();
+    let lines = [
+        format!("{path}"),
+        format!("-e {path}"),
+        format!("evil @ file://{path}"),
+        format!("--no-binary :all:\n{path}"),
+        format!("-i https://pypi.org/simple -e {path}"),
+        format!("# note\u{c}{path}"),
+        "${PWD}/../evil".to_owned(),
+        "--no-binary markupsafe\nmarkupsafe".to_owned(),
+    ];
+    for line in &lines {
+        let (code, said) = build(&[("app.py", "app = print\n"), ("requirements.txt", line)], ".");
+        assert!(code == 1 && said.starts_with("error: "), "{line}: {said}");
+        assert!(!ran.exists(), "{line} ran");
+    }
+    let (_, said) = build(&[("app.py", "app = print\n"), ("requirements.txt", &lines[0])], ".");
+    assert!(said.contains("is no wheel: to install it runs its author's code on this machine\nhint: "), "{said}");
 }
 
 #[test]

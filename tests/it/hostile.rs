@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Host, Reply, guest};
+use crate::support::{DEADLINE, Host, Reply, guest};
 
 const QUICK: [&str; 8] = ["--guest-cpu", "300ms", "--head-timeout", "400ms", "--progress-timeout", "400ms", "--close-grace", "200ms"];
 
@@ -166,6 +166,15 @@ fn the_private_tmp_is_bounded_and_goes_with_its_instance() {
     assert_eq!(host.get("/tmp/3").text(), "3");
     assert_eq!(host.get("/tmp/10").text(), "3");
     assert_eq!(host.get("/tmp/3").text(), "3");
+    let roomy = Host::behaving(&[]);
+    assert_eq!(roomy.get("/tmp-folders/100").text(), "64");
+    assert_eq!(roomy.get("/tmp-files/10000").text(), "4096");
+    assert_eq!(roomy.get("/tmp-listings/10").text(), "4");
+    for host in [host, roomy] {
+        host.logged(&["wasgi::access", "outcome=\"ok\""]);
+        answers(&host);
+        assert_eq!(host.leftovers(), 0);
+    }
 }
 
 #[test]
@@ -206,6 +215,20 @@ fn a_client_that_does_not_read_is_dropped_and_its_place_given_back() {
 
 #[test]
 fn a_client_that_trickles_is_too_slow() {
+    let host = Host::behaving(&[]);
+    let mut stream = host.connect();
+    stream.write_all(b"POST /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n").unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let (started, mut bytes) = (Instant::now(), vec![0; 12]);
+    // Each read that finds nothing is a tick of the clock, after which a byte is sent.
+    while stream.read_exact(&mut bytes).is_err() {
+        assert!(started.elapsed() < DEADLINE && stream.write_all(b"x").is_ok(), "{:?}", started.elapsed());
+    }
+    assert_eq!(bytes, b"HTTP/1.1 408");
+}
+
+#[test]
+fn a_client_that_stalls_is_too_slow() {
     let host = Host::behaving(&["--progress-timeout", "700ms"]);
     let mut stream = host.connect();
     stream.write_all(b"POST /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 100\r\n\r\nabc").unwrap();
@@ -213,6 +236,30 @@ fn a_client_that_trickles_is_too_slow() {
     stream.read_to_end(&mut bytes).unwrap();
     let reply = Reply::of(&bytes, true);
     assert_eq!((reply.code(), reply.text()), (408, "request timeout\n".into()));
+}
+
+#[test]
+fn a_slow_reader_gets_all_of_a_response_beside_an_unread_upload() {
+    let host = Host::behaving(&[]);
+    for version in ["1.0", "1.1"] {
+        let mut stream = host.connect();
+        let head = format!("POST /large/8 HTTP/{version}\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), &vec![b'y'; 100_000]].concat()).unwrap();
+        // Small pieces, with other requests between them, keep the connection's buffers full.
+        let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
+        loop {
+            let length = stream.read(&mut piece).unwrap();
+            if length == 0 {
+                break;
+            }
+            bytes.extend_from_slice(&piece[..length]);
+            if bytes.len() % 7 == 0 {
+                answers(&host);
+            }
+        }
+        let reply = Reply::of(&bytes, true);
+        assert_eq!((reply.body.len(), reply.whole), (8 << 20, true), "HTTP/{version}");
+    }
 }
 
 #[test]
@@ -229,5 +276,6 @@ fn nothing_is_left_of_a_thousand_bad_requests() {
         }
     }
     answers(&host);
+    assert_eq!(host.leftovers(), 0);
     assert!(host.open_files() <= before + 8, "{} open files, {before} before", host.open_files());
 }

@@ -118,6 +118,11 @@ fn s38_an_unread_body_is_never_parsed_as_a_request() {
     let next = "GET /counter HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let first = host.send(format!("{outer}{next}").as_bytes());
     assert_eq!((first.code(), first.text()), (200, "hello\n".into()));
+    // The next request is answered, or the connection was closed; nothing else.
+    let second = String::from_utf8_lossy(&first.rest).into_owned();
+    assert!(second.is_empty() || (second.matches("HTTP/1.1").count() == 1 && second.ends_with("\r\n\r\n1")), "{second}");
+    host.get("/cookies");
+    host.logged(&["wasgi::access", "/cookies"]);
     assert_eq!(host.log_lines("trap-in-call"), Vec::<String>::new());
 }
 

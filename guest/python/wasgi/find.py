@@ -23,7 +23,9 @@ def application(module, name):
 
 
 def _named(module, name):
-    name, call, _ = name.partition("(")
+    name, call, arguments = name.partition("(")
+    if call and arguments.strip() != ")":
+        raise NotFound(f"a factory is called without arguments; `{name}({arguments}` has some")
     try:
         found = module
         for part in name.strip().split("."):

@@ -15,6 +15,9 @@ use crate::{
     },
 };
 
+/// One chunk, as the WIT package promises to take it.
+const CHUNK_BYTES: u64 = 1 << 20;
+
 /// What goes to the connection. A sender that is dropped before `End` means that the response was aborted (S64).
 #[derive(Debug)]
 pub enum Frame {
@@ -49,15 +52,14 @@ pub(in crate::sandbox) struct Response {
     /// A chunk that came as text, and waits for the empty one that it stands for.
     detour: Option<Bytes>,
     head_limit: u64,
-    chunk_limit: u64,
     /// A rule that the guest broke, to be told when the exchange ends.
     fault: Option<GuestFault>,
 }
 
 impl Response {
     pub(crate) fn new(wire: Wire, asked: Asked, limits: &Limits) -> Self {
-        let (head_limit, chunk_limit) = (limits.response_head_bytes, limits.chunk_bytes);
-        Self { progress: Progress::Unstarted, asked, wire, written: false, detour: None, head_limit, chunk_limit, fault: None }
+        let head_limit = limits.response_head_bytes;
+        Self { progress: Progress::Unstarted, asked, wire, written: false, detour: None, head_limit, fault: None }
     }
 
     pub(super) fn start(
@@ -105,7 +107,7 @@ impl Response {
             Some(_) | None => direct.into(),
         };
         let found = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-        if found > self.chunk_limit { Err(GuestFault::ChunkTooLong { found, limit: self.chunk_limit }) } else { Ok(chunk) }
+        if found > CHUNK_BYTES { Err(GuestFault::ChunkTooLong { found, limit: CHUNK_BYTES }) } else { Ok(chunk) }
     }
 
     /// Sends a chunk that the iterable yielded. `only` says that `len()` of the iterable is 1. True: iteration may stop.

@@ -62,6 +62,8 @@ pub struct Host {
     child: Child,
     pub address: SocketAddr,
     log: Log,
+    /// Where its guests' /tmp folders lie.
+    temporary: tempfile::TempDir,
 }
 
 impl Host {
@@ -71,14 +73,15 @@ impl Host {
     }
 
     pub fn serving(app: &Path, flags: &[&str]) -> Self {
-        let mut command = wasgi();
+        let (mut command, temporary) = (wasgi(), tempfile::tempdir().unwrap());
+        command.env("TMPDIR", temporary.path());
         command.arg("serve").arg(app).args(["--bind", "127.0.0.1:0", "--access-log"]).args(flags);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines.find_map(|line| line.unwrap().strip_prefix("ready  http://").map(str::to_owned));
         let address = ready.unwrap_or_else(|| panic!("the host did not start:\n{}", log.text())).parse().unwrap();
-        Self { child, address, log }
+        Self { child, address, log, temporary }
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -134,6 +137,11 @@ impl Host {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// What guests have left behind.
+    pub fn leftovers(&self) -> usize {
+        std::fs::read_dir(self.temporary.path()).unwrap().count()
     }
 
     /// Open files of the host.
