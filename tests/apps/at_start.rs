@@ -9,14 +9,11 @@ fn app(_: wasgi_guest::Environ, start_response: wasgi_guest::StartResponse) -> w
     Ok(wasgi_guest::Body::from("never reached\n"))
 }
 
-extern "C" fn spin() {
+/// What a component calls when it is instantiated.
+#[unsafe(no_mangle)]
+pub extern "C" fn _initialize() {
     let mut number = 0_u64;
     loop {
         number = black_box(number.wrapping_add(1));
     }
 }
-
-/// What the runtime calls before anything else.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static CONSTRUCTOR: extern "C" fn() = spin;

@@ -73,7 +73,7 @@ fn a_counter_of_a_module_answers_1_1_1_fresh_and_1_2_3_reused() {
         (0..3).map(|_| host.get("/counter").text()).collect::<String>()
     };
     assert_eq!(count(&["--isolation", "request"]), "1\n1\n1\n");
-    assert_eq!(count(&["--isolation", "reuse"]), "1\n2\n3\n");
+    assert_eq!(count(&["--isolation", "reuse", "--concurrency", "1"]), "1\n2\n3\n");
 }
 
 #[test]

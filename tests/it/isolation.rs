@@ -9,6 +9,7 @@ use rustix::process::Signal;
 
 use crate::support::{Host, Reply};
 
+/// In `reuse`, a request that comes before the last one has let go of its instance would be given another: so one place.
 fn counts(host: &Host, requests: usize) -> Vec<String> {
     (0..requests).map(|_| host.get("/counter").text()).collect()
 }
@@ -16,19 +17,19 @@ fn counts(host: &Host, requests: usize) -> Vec<String> {
 #[test]
 fn a_fresh_instance_remembers_nothing_and_a_reused_one_everything() {
     assert_eq!(counts(&Host::behaving(&[]), 3), ["1", "1", "1"]);
-    assert_eq!(counts(&Host::behaving(&["--isolation", "reuse"]), 3), ["1", "2", "3"]);
+    assert_eq!(counts(&Host::behaving(&["--isolation", "reuse", "--concurrency", "1"]), 3), ["1", "2", "3"]);
 }
 
 #[test]
 fn a_reused_instance_retires_after_its_requests() {
-    let host = Host::behaving(&["--isolation", "reuse", "--reuse-requests", "2"]);
+    let host = Host::behaving(&["--isolation", "reuse", "--concurrency", "1", "--reuse-requests", "2"]);
     assert_eq!(counts(&host, 5), ["1", "2", "1", "2", "1"]);
 }
 
 #[test]
 fn a_reused_instance_retires_at_its_age_and_when_it_was_idle() {
     for flags in [["--reuse-age", "1ms"], ["--reuse-idle", "1ms"]] {
-        let host = Host::behaving(&[&["--isolation", "reuse"], &flags[..]].concat());
+        let host = Host::behaving(&[&["--isolation", "reuse", "--concurrency", "1"], &flags[..]].concat());
         assert_eq!(counts(&host, 1), ["1"]);
         let waited = Instant::now();
         while waited.elapsed() < Duration::from_millis(5) {
@@ -36,13 +37,13 @@ fn a_reused_instance_retires_at_its_age_and_when_it_was_idle() {
         }
         assert_eq!(counts(&host, 1), ["1"], "{flags:?}");
     }
-    let young = Host::behaving(&["--isolation", "reuse", "--reuse-age", "60min", "--reuse-idle", "60min"]);
+    let young = Host::behaving(&["--isolation", "reuse", "--concurrency", "1", "--reuse-age", "60min", "--reuse-idle", "60min"]);
     assert_eq!(counts(&young, 2), ["1", "2"]);
 }
 
 #[test]
 fn a_reused_instance_retires_when_its_memory_has_grown() {
-    let host = Host::behaving(&["--isolation", "reuse", "--reuse-growth", "8MiB"]);
+    let host = Host::behaving(&["--isolation", "reuse", "--concurrency", "1", "--reuse-growth", "8MiB"]);
     assert_eq!(counts(&host, 2), ["1", "2"]);
     host.get("/grow-memory/4");
     assert_eq!(counts(&host, 1), ["3"]);
@@ -52,7 +53,7 @@ fn a_reused_instance_retires_when_its_memory_has_grown() {
 
 #[test]
 fn a_reused_instance_retires_after_a_trap_and_not_after_an_exception() {
-    let host = Host::behaving(&["--isolation", "reuse"]);
+    let host = Host::behaving(&["--isolation", "reuse", "--concurrency", "1"]);
     assert_eq!(counts(&host, 2), ["1", "2"]);
     host.get("/raise-after-first");
     assert_eq!(counts(&host, 1), ["3"]);
@@ -62,7 +63,7 @@ fn a_reused_instance_retires_after_a_trap_and_not_after_an_exception() {
 
 #[test]
 fn a_reused_instance_serves_twenty_thousand_requests() {
-    let host = Host::behaving(&["--isolation", "reuse", "--reuse-requests", "1000000"]);
+    let host = Host::behaving(&["--isolation", "reuse", "--concurrency", "1", "--reuse-requests", "1000000"]);
     let mut stream = host.connect();
     let request = b"GET /counter HTTP/1.1\r\nHost: a\r\n\r\n";
     for number in 1..=20_000 {

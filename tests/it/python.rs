@@ -107,7 +107,7 @@ fn randomness_is_fresh_in_every_instance() {
 
 #[test]
 fn an_input_that_was_kept_is_dead_after_its_request() {
-    let host = host(&["--isolation", "reuse"]);
+    let host = host(&["--isolation", "reuse", "--concurrency", "1"]);
     assert_eq!(host.post("/kept-input", "", b"first").text(), "b'f'");
     assert_eq!(host.post("/kept-input", "", b"second").text(), "read of closed file");
 }

@@ -139,9 +139,16 @@ impl Host {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// What guests have left behind.
+    /// What guests have left behind, once those that still end have ended.
     pub fn leftovers(&self) -> usize {
-        std::fs::read_dir(self.temporary.path()).unwrap().count()
+        let started = Instant::now();
+        loop {
+            let count = std::fs::read_dir(self.temporary.path()).unwrap().count();
+            if count == 0 || started.elapsed() > DEADLINE {
+                return count;
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
     }
 
     /// Open files of the host.
