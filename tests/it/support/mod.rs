@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    net::{AddressFamily, SocketType, sockopt::set_socket_recv_buffer_size},
+    process::{Pid, Signal, kill_process},
+};
 
 use self::log::Log;
 pub use self::reply::Reply;
@@ -88,6 +91,16 @@ impl Host {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    /// A connection whose client takes little at a time.
+    pub fn connect_narrow(&self) -> TcpStream {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        set_socket_recv_buffer_size(&socket, 4 << 10).unwrap();
+        rustix::net::connect(&socket, &self.address).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream
     }
 
