@@ -1,6 +1,9 @@
 //! `wasgi build`.
 
-use std::{io::IsTerminal as _, path::Path};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::Path,
+};
 
 use super::{
     args,
@@ -43,17 +46,20 @@ fn say_data(text: &str) {
     }
 }
 
+/// A line of talk. Nobody may be listening any more; that is no reason to stop.
+pub(super) fn talk(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
+
 /// Tells a person, line by line, how far the work is.
 pub(super) struct Talk;
 
 impl Progress for Talk {
-    #[expect(clippy::print_stderr, reason = "the command line talks to a person")]
     fn step(&self, word: &str, text: &str) {
-        eprintln!("{word:>9}  {text}");
+        talk(&format!("{word:>9}  {text}"));
     }
 
-    #[expect(clippy::print_stderr, reason = "the command line talks to a person")]
     fn warn(&self, text: &str) {
-        eprintln!("warning: {text}");
+        talk(&format!("warning: {text}"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::build::talk;
 use crate::build::BuildFault;
 
 /// A failure, as it is told.
@@ -51,14 +52,13 @@ impl Failure {
         self.code
     }
 
-    #[expect(clippy::print_stderr, reason = "the command line talks to a person")]
     pub(super) fn print(&self) {
-        eprintln!("error: {}", self.what);
+        talk(&format!("error: {}", self.what));
         for line in self.detail.lines() {
-            eprintln!("  {line}");
+            talk(&format!("  {line}"));
         }
         if !self.hint.is_empty() {
-            eprintln!("hint: {}", self.hint);
+            talk(&format!("hint: {}", self.hint));
         }
     }
 }
