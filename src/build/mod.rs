@@ -189,7 +189,10 @@ fn warnings(report: &Report, packages: &Packages) -> Vec<String> {
         format!("{place} takes random bytes while it is imported: a secret made there is the same in every instance of this build, and another in the next")
     });
     let natives = packages.natives.iter().map(|native| {
-        format!("{} goes without its native module `{}`, which no WebAssembly guest can load", native.package, native.module)
+        format!(
+            "{} goes without its native module `{}`; what needs it fails, and what has a pure Python part uses that",
+            native.package, native.module
+        )
     });
     secrets.chain(natives).collect()
 }
