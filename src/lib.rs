@@ -21,10 +21,10 @@ mod telemetry;
 pub mod tenant;
 
 pub use self::{
-    artifact::{Artifacts, Loaded},
+    artifact::{Artifacts, Loaded, Start},
     exchange::{Route, Uploads},
     limits::Limits,
-    sandbox::{App, AppOptions, Engine, Isolation, TenantLog},
-    server::{Config, Server},
+    sandbox::{App, AppOptions, Engine, Folder, Isolation, Storage, TenantLog},
+    server::{Config, Server, StaticFolder},
     tenant::{Mount, TenantId},
 };

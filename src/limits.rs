@@ -127,6 +127,10 @@ limits! {
     guest_cpu_ms, "guest-cpu", Millis, 5 * SECOND, 1, 60 * MINUTE;
     /// Time inside guest code while an instance starts.
     start_cpu_ms, "start-cpu", Millis, 10 * SECOND, 1, 60 * MINUTE;
+    /// Time inside guest code while a release is made, or a management command runs.
+    release_cpu_ms, "release-cpu", Millis, MINUTE, 1, 60 * MINUTE;
+    /// Longest time to make a release, or of a management command, waits included.
+    release_wall_ms, "release-timeout", Millis, 5 * MINUTE, 1, 24 * 60 * MINUTE;
     /// From the call to the response's head; waits for the client's body are not counted.
     head_wall_ms, "head-timeout", Millis, 30 * SECOND, 1, 60 * MINUTE;
     /// Longest time without progress in either direction once a body flows.
@@ -153,6 +157,8 @@ limits! {
     tenant_log_bytes_per_s, "max-log-rate", Bytes, MIB, 0, GIB;
     /// What one instance may write to its private /tmp in its life, each new name charged 4 KiB.
     tmp_bytes, "max-tmp", Bytes, 256 * MIB, 0, 1 << 40;
+    /// What a tenant's /data may hold.
+    data_bytes, "max-data", Bytes, GIB, 0, 1 << 50;
     /// Requests that run at once.
     concurrency, "concurrency", Count, 16, 1, 1_000;
     /// Requests that wait for a place.

@@ -11,7 +11,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::sandbox::ReadOnlyFolder;
+use crate::sandbox::Folder;
 
 /// Files and folders of one bundle.
 const ENTRIES: u64 = 100_000;
@@ -120,12 +120,12 @@ impl Bundle {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn folders(folder: &Path) -> io::Result<Vec<ReadOnlyFolder>> {
+    pub fn folders(folder: &Path) -> io::Result<Vec<Folder>> {
         let mut folders = Vec::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
-                folders.push(ReadOnlyFolder { host: entry.path(), guest: format!("/{name}") });
+                folders.push(Folder { host: entry.path(), guest: format!("/{name}") });
             }
         }
         if folders.len() > FOLDERS {

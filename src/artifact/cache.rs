@@ -4,6 +4,7 @@
 //! nobody else can write, under a name that says of which bytes and by which engine it was made.
 
 use std::{
+    borrow::Cow,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
@@ -16,10 +17,10 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 use wasmtime::component::Component;
 
-use super::{ArtifactFault, Bundle, Loaded, parts, read};
+use super::{ArtifactFault, Bundle, Loaded, Opened, Start, read};
 use crate::{
     limits::Limits,
-    sandbox::{Engine, ReadOnlyFolder},
+    sandbox::{self, App, AppOptions, Engine, Folder, NotReleasable, Report},
 };
 
 /// A cache that cannot be used.
@@ -57,7 +58,7 @@ impl Artifacts {
         let folder = folder.into();
         let cache = Self { folder: folder.clone() };
         let fault = |source| CacheFault::Io { path: folder.clone(), source };
-        for part in ["", "code", "bundles", "tmp"] {
+        for part in ["", "code", "bundles", "releases", "tmp"] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(part)).map_err(fault)?;
         }
         let status = fs::metadata(&folder).map_err(fault)?;
@@ -71,44 +72,76 @@ impl Artifacts {
         &self.folder
     }
 
-    /// Loads the built file at `path`: unpacks and compiles it, unless that was done before.
+    /// Makes the application of the built file at `path` ready: unpacks it, compiles it and makes its release, each unless that was done
+    /// before. `options.files` becomes what the file carries.
     ///
     /// # Errors
     /// [`ArtifactFault`].
-    pub fn load(&self, engine: &Engine, path: &Path, limits: &Limits) -> Result<Loaded, ArtifactFault> {
-        let bytes = read(path, limits)?;
-        let parts = parts(&bytes).map_err(|shape| ArtifactFault::Shape { path: path.to_owned(), shape })?;
-        let meta = parts.meta.and_then(|meta| serde_json::from_slice(meta).ok());
-        let files = match parts.bundle {
-            Some(bundle) => self.bundle(path, bundle, limits)?,
-            None => Vec::new(),
-        };
-        let component = self.code(engine.wasmtime(), path, parts.component)?;
-        Ok(Loaded { component, files, meta })
+    pub async fn app(&self, engine: &Engine, path: &Path, options: AppOptions, start: Start) -> Result<Loaded, ArtifactFault> {
+        let bytes = read(path, &options.limits)?;
+        let opened = Opened::of(path, &bytes)?;
+        let mut options = options;
+        if let Some(bundle) = opened.parts.bundle {
+            options.files = self.bundle(path, bundle, &options.limits)?;
+        }
+        let (component, report) = self.component(engine, &opened, &mut options, start).await?;
+        let app = App::new(engine, &component, options).map_err(|fault| ArtifactFault::World { path: path.to_owned(), fault })?;
+        Ok(Loaded { app, meta: opened.meta, report })
     }
 
-    /// Whether the component of the file at `path` is compiled for `engine` already.
+    async fn component(
+        &self,
+        engine: &Engine,
+        opened: &Opened<'_>,
+        options: &mut AppOptions,
+        start: Start,
+    ) -> Result<(Component, Option<Report>), ArtifactFault> {
+        let place = self.place(engine, opened, options, start);
+        match (opened.plan(), start) {
+            (Some(plan), Start::Released) => self.released(engine, opened, options, plan, &place).await,
+            (Some(plan), Start::EachInstance) => {
+                options.plan = Some(plan.clone());
+                Ok((self.instrumented(engine, opened.path, opened.parts.component)?, None))
+            }
+            (Some(_), Start::Unprepared) => Ok((self.instrumented(engine, opened.path, opened.parts.component)?, None)),
+            (None, _) => Ok((self.code(engine, opened.path, &place, || Ok(Cow::Borrowed(opened.parts.component)))?, None)),
+        }
+    }
+
+    /// The compiled code of a component whose state can be read.
+    pub(crate) fn instrumented(&self, engine: &Engine, path: &Path, component: &[u8]) -> Result<Component, ArtifactFault> {
+        let refused = |fault: NotReleasable| ArtifactFault::Invalid { path: path.to_owned(), detail: fault.to_string() };
+        let place = self.instrumented_place(engine, component);
+        self.code(engine, path, &place, || sandbox::instrumented(component).map(Cow::Owned).map_err(refused))
+    }
+
+    /// Whether nothing is left to compile before the file at `path` can be served.
     ///
     /// # Errors
     /// [`ArtifactFault`] for a file that is no component.
-    pub fn is_compiled(&self, engine: &Engine, path: &Path, limits: &Limits) -> Result<bool, ArtifactFault> {
-        let bytes = read(path, limits)?;
-        let parts = parts(&bytes).map_err(|shape| ArtifactFault::Shape { path: path.to_owned(), shape })?;
-        Ok(self.code_file(engine.wasmtime(), parts.component).is_file())
+    pub fn is_ready(&self, engine: &Engine, path: &Path, options: &AppOptions, start: Start) -> Result<bool, ArtifactFault> {
+        let bytes = read(path, &options.limits)?;
+        Ok(self.place(engine, &Opened::of(path, &bytes)?, options, start).is_file())
     }
 
-    /// Where the compiled code of `component` lies.
-    fn code_file(&self, engine: &wasmtime::Engine, component: &[u8]) -> PathBuf {
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        self.folder.join("code").join(format!("{}-{:016x}.cwasm", digest(component), hasher.finish()))
+    /// Where the compiled code of an application lies.
+    fn place(&self, engine: &Engine, opened: &Opened<'_>, options: &AppOptions, start: Start) -> PathBuf {
+        match (opened.plan(), start) {
+            (Some(plan), Start::Released) => self.release_place(engine, opened, options, plan),
+            (Some(_), Start::EachInstance | Start::Unprepared) => self.instrumented_place(engine, opened.parts.component),
+            (None, _) => self.folder.join("code").join(code_name(engine, opened.parts.component)),
+        }
     }
 
-    fn fault(&self, source: io::Error) -> CacheFault {
+    fn instrumented_place(&self, engine: &Engine, component: &[u8]) -> PathBuf {
+        self.folder.join("code").join(format!("instrumented-{}", code_name(engine, component)))
+    }
+
+    pub(super) fn fault(&self, source: io::Error) -> CacheFault {
         CacheFault::Io { path: self.folder.clone(), source }
     }
 
-    fn bundle(&self, path: &Path, bundle: &[u8], limits: &Limits) -> Result<Vec<ReadOnlyFolder>, ArtifactFault> {
+    fn bundle(&self, path: &Path, bundle: &[u8], limits: &Limits) -> Result<Vec<Folder>, ArtifactFault> {
         let folder = self.folder.join("bundles").join(digest(bundle));
         if !folder.is_dir() {
             let refused = |source| ArtifactFault::Bundle { path: path.to_owned(), source };
@@ -119,25 +152,36 @@ impl Artifacts {
         Ok(Bundle::folders(&folder).map_err(|source| self.fault(source))?)
     }
 
-    fn code(&self, engine: &wasmtime::Engine, path: &Path, component: &[u8]) -> Result<Component, ArtifactFault> {
-        let file = self.code_file(engine, component);
-        if let Some(component) = file.is_file().then(|| deserialize(engine, &file).ok()).flatten() {
+    /// The code at `place`, or what is compiled of `make`.
+    pub(super) fn code<'a>(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        place: &Path,
+        make: impl FnOnce() -> Result<Cow<'a, [u8]>, ArtifactFault>,
+    ) -> Result<Component, ArtifactFault> {
+        if let Some(component) = found(engine, place) {
             return Ok(component);
         }
         // Processes that start together compile once.
-        let _alone = self.alone().map_err(|source| self.fault(source))?;
-        if let Some(component) = file.is_file().then(|| deserialize(engine, &file).ok()).flatten() {
+        let _alone = self.alone()?;
+        if let Some(component) = found(engine, place) {
             return Ok(component);
         }
-        let invalid = |error: wasmtime::Error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") };
-        let code = engine.precompile_component(component).map_err(invalid)?;
-        self.write(&file, &code).map_err(|source| self.fault(source))?;
-        deserialize(engine, &file).map_err(invalid)
+        self.compiled(engine, path, place, &make()?)
     }
 
-    fn alone(&self) -> io::Result<fs::File> {
-        let file = fs::File::create(self.folder.join("compile.lock"))?;
-        file.lock().map(|()| file)
+    /// Compiles `component`, and keeps its code at `place`.
+    pub(super) fn compiled(&self, engine: &Engine, path: &Path, place: &Path, component: &[u8]) -> Result<Component, ArtifactFault> {
+        let invalid = |error: wasmtime::Error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") };
+        let code = engine.wasmtime().precompile_component(component).map_err(invalid)?;
+        self.write(place, &code).map_err(|source| self.fault(source))?;
+        deserialize(engine.wasmtime(), place).map_err(invalid)
+    }
+
+    pub(super) fn alone(&self) -> Result<fs::File, CacheFault> {
+        let locked = fs::File::create(self.folder.join("compile.lock")).and_then(|file| file.lock().map(|()| file));
+        locked.map_err(|source| self.fault(source))
     }
 
     fn write(&self, file: &Path, code: &[u8]) -> io::Result<()> {
@@ -149,6 +193,23 @@ impl Artifacts {
     }
 }
 
+/// The name of code: of which bytes, and for which engine.
+fn code_name(engine: &Engine, component: &[u8]) -> String {
+    format!("{}-{}.cwasm", digest(component), engine_name(engine))
+}
+
+/// What of an engine decides about code.
+pub(super) fn engine_name(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// The code at `place`, if it is there and whole.
+pub(super) fn found(engine: &Engine, place: &Path) -> Option<Component> {
+    place.is_file().then(|| deserialize(engine.wasmtime(), place).ok()).flatten()
+}
+
 /// Gives a folder its name, unless another process was faster.
 fn settle(temporary: &Path, folder: &Path) -> io::Result<()> {
     match fs::rename(temporary, folder) {
@@ -158,7 +219,7 @@ fn settle(temporary: &Path, folder: &Path) -> io::Result<()> {
 }
 
 /// SHA-256 in hexadecimal digits.
-fn digest(bytes: &[u8]) -> String {
+pub(super) fn digest(bytes: &[u8]) -> String {
     super::hex(&Sha256::digest(bytes))
 }
 
@@ -192,11 +253,16 @@ mod tests {
         let engine = Engine::new(&limits).unwrap();
         let file = folder.path().join("a.wasm");
         fs::write(&file, wat::parse_str("(component)").unwrap()).unwrap();
-        cache.load(&engine, &file, &limits).unwrap();
-        let code: Vec<_> = fs::read_dir(folder.path().join("code")).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(code.len(), 1);
-        fs::write(&code[0], b"damaged").unwrap();
-        cache.load(&engine, &file, &limits).unwrap();
-        assert!(fs::metadata(&code[0]).unwrap().len() > 100);
+        let code = |component: &[u8]| {
+            let place = cache.folder.join("code").join(code_name(&engine, component));
+            cache.code(&engine, &file, &place, || Ok(Cow::Borrowed(component)))
+        };
+        let component = fs::read(&file).unwrap();
+        code(&component).unwrap();
+        let files: Vec<_> = fs::read_dir(folder.path().join("code")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 1);
+        fs::write(&files[0], b"damaged").unwrap();
+        code(&component).unwrap();
+        assert!(fs::metadata(&files[0]).unwrap().len() > 100);
     }
 }

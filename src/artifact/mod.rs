@@ -1,12 +1,14 @@
 //! A built application on disk: one file that carries the component, its read-only files, and what the builder says of it.
 //!
-//! [`Artifacts`] turns such a file into what the sandbox can run: it checks it, unpacks its bundle and compiles its component, each once,
-//! into a private cache keyed by content. It runs no guest code. Nothing of a file is trusted.
+//! [`Artifacts`] turns such a file into an [`App`]: it checks it, unpacks its bundle and compiles its component, each once, into a private
+//! cache keyed by content; a Python application is imported under its environment before, in the sandbox, and kept as its release. Nothing of
+//! a file is trusted.
 //!
-//! Next: [`crate::sandbox::App`] links the component.
+//! Next: [`crate::exchange`] serves requests with the app.
 
 mod bundle;
 mod cache;
+mod release;
 mod sections;
 
 use std::{
@@ -15,14 +17,17 @@ use std::{
 };
 
 use thiserror::Error;
-use wasmtime::component::Component;
 
 pub use self::{
     bundle::{Bundle, BundleFault},
     cache::{Artifacts, CacheFault},
     sections::{BUNDLE, Custom, META, Parts, Shape, Summary, append, parts, summary},
 };
-use crate::{limits::Limits, sandbox::ReadOnlyFolder};
+use crate::{
+    fault::GuestFault,
+    limits::Limits,
+    sandbox::{App, BadComponent, Plan, Report},
+};
 
 /// What the builder says of an application; for people, and for the next build. JSON in the section `wasgi:meta`.
 #[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -39,6 +44,39 @@ pub struct Meta {
     pub builder: String,
     /// What its author should know.
     pub warnings: Vec<String>,
+    /// How a release is made of it.
+    #[serde(default)]
+    pub plan: Option<Plan>,
+    /// Whether it reads uploads without a length only whole, as Django does.
+    #[serde(default)]
+    pub buffered_uploads: bool,
+    /// Variables where the tenant's environment has none of the name.
+    #[serde(default)]
+    pub environment: Vec<(String, String)>,
+    /// Files that the host serves.
+    #[serde(default)]
+    pub static_files: Vec<StaticFiles>,
+}
+
+/// Files that the host serves itself.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct StaticFiles {
+    /// The beginning of their URL paths: `/static/`.
+    pub url: String,
+    /// Where the guest sees them: `/static`, `/data/media`.
+    pub root: String,
+}
+
+/// How a component that can be released starts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Start {
+    /// From its release: its application was imported once, under its environment, and instances begin behind that.
+    #[default]
+    Released,
+    /// Each instance imports the application when it starts. Right where instances are few and their application changes: in development.
+    EachInstance,
+    /// Nothing is imported: for a command.
+    Unprepared,
 }
 
 /// A file that is no application for this host.
@@ -88,19 +126,54 @@ pub enum ArtifactFault {
         /// wasmtime's own words.
         detail: String,
     },
+    /// It has another world, or a folder that it is to see is not there.
+    #[error("{path}: {fault}")]
+    World {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        fault: BadComponent,
+    },
+    /// Its application cannot be imported under its environment.
+    #[error("no release can be made of {path}: {fault}")]
+    Unreleased {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        fault: GuestFault,
+    },
     /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheFault),
 }
 
-/// An application that can be linked.
+/// An application that is ready.
 pub struct Loaded {
-    /// Its component.
-    pub component: Component,
-    /// Its files.
-    pub files: Vec<ReadOnlyFolder>,
+    /// The application.
+    pub app: App,
     /// What its builder says, if it was built by `wasgi build`.
     pub meta: Option<Meta>,
+    /// What it said when its release was made, if that was now.
+    pub report: Option<Report>,
+}
+
+/// A built file, taken apart.
+struct Opened<'a> {
+    path: &'a Path,
+    parts: Parts<'a>,
+    meta: Option<Meta>,
+}
+
+impl<'a> Opened<'a> {
+    fn of(path: &'a Path, bytes: &'a [u8]) -> Result<Self, ArtifactFault> {
+        let parts = parts(bytes).map_err(|shape| ArtifactFault::Shape { path: path.to_owned(), shape })?;
+        let meta = parts.meta.and_then(|meta| serde_json::from_slice(meta).ok());
+        Ok(Self { path, parts, meta })
+    }
+
+    fn plan(&self) -> Option<&Plan> {
+        self.meta.as_ref()?.plan.as_ref()
+    }
 }
 
 /// Reads a file whole, if it is not larger than the limit.

@@ -12,20 +12,30 @@ const SDK: &[(&str, &str)] = files! {
     "wasgi/__init__.py" = "guest/python/wasgi/__init__.py",
     "wasgi/body.py" = "guest/python/wasgi/body.py",
     "wasgi/chunk.py" = "guest/python/wasgi/chunk.py",
+    "wasgi/database.py" = "guest/python/wasgi/database.py",
     "wasgi/environ.py" = "guest/python/wasgi/environ.py",
     "wasgi/errors.py" = "guest/python/wasgi/errors.py",
+    "wasgi/event_loop.py" = "guest/python/wasgi/event_loop.py",
     "wasgi/exc_info.py" = "guest/python/wasgi/exc_info.py",
     "wasgi/file_wrapper.py" = "guest/python/wasgi/file_wrapper.py",
     "wasgi/find.py" = "guest/python/wasgi/find.py",
+    "wasgi/frameworks.py" = "guest/python/wasgi/frameworks.py",
     "wasgi/gateway.py" = "guest/python/wasgi/gateway.py",
+    "wasgi/hashing.py" = "guest/python/wasgi/hashing.py",
+    "wasgi/hooks.py" = "guest/python/wasgi/hooks.py",
     "wasgi/input.py" = "guest/python/wasgi/input.py",
-    "wasgi/prepare.py" = "guest/python/wasgi/prepare.py",
+    "wasgi/missing.py" = "guest/python/wasgi/missing.py",
+    "wasgi/release.py" = "guest/python/wasgi/release.py",
+    "wasgi/runtime.py" = "guest/python/wasgi/runtime.py",
+    "wasgi/secret_watch.py" = "guest/python/wasgi/secret_watch.py",
     "wasgi/start_response.py" = "guest/python/wasgi/start_response.py",
+    "wasgi/threads.py" = "guest/python/wasgi/threads.py",
+    "wasgi/warm.py" = "guest/python/wasgi/warm.py",
 };
 
 const WIT: &[(&str, &str)] = files! {
     "gateway.wit" = "wit/gateway.wit",
-    "latin1.wit" = "wit/latin1.wit",
+    "python.wit" = "wit/python.wit",
 };
 
 /// All of them, for a digest.

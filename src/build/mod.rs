@@ -6,10 +6,12 @@
 mod embedded;
 mod packages;
 mod progress;
-mod run;
+mod runtime;
+mod settings;
 mod source;
 mod stage;
 mod tools;
+mod trial;
 
 use std::{
     fs, io,
@@ -20,13 +22,17 @@ use std::{
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use self::{packages::Requirements, run::Report, tools::Tools};
+use self::{packages::Requirements, runtime::Runtime, tools::Tools, trial::{Trial, judged}};
 pub use self::{
     packages::{Packages, Sdist},
     progress::Progress,
+    settings::{Settings, is_variable},
     source::{Source, SourceFault},
 };
-use crate::artifact::{self, Artifacts, BUNDLE, Bundle, Custom, META, Meta, hex};
+use crate::{
+    artifact::{self, Artifacts, BUNDLE, Bundle, Custom, META, Meta, StaticFiles, hex},
+    sandbox::{Plan, Report},
+};
 
 /// What a build is asked for.
 #[derive(Clone, Debug)]
@@ -39,6 +45,22 @@ pub struct Request {
     pub sdist: Sdist,
     /// Where tools and packages are kept.
     pub cache: PathBuf,
+    /// What `wasgi.toml` says.
+    pub settings: Settings,
+    /// Variables for the import that tries the application out; they are not kept.
+    pub environment: Vec<(String, String)>,
+    /// What it is built for.
+    pub purpose: Purpose,
+}
+
+/// What a build is for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Purpose {
+    /// To be served.
+    #[default]
+    Production,
+    /// To be looked at while it is written: it is not tried out, and what is dangerous in production is let pass.
+    Development,
 }
 
 /// What a build did.
@@ -98,7 +120,7 @@ impl BuildFault {
 /// [`BuildFault`]; the output is then as it was.
 pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildFault> {
     let started = Instant::now();
-    let Request { source, output, sdist, cache } = request;
+    let Request { source, output, sdist, cache, settings, .. } = request;
     progress.step("app", &source.to_string());
     let temporary = tempfile::tempdir().map_err(BuildFault::io(&std::env::temp_dir()))?;
     let staged = temporary.path().join("app");
@@ -106,7 +128,7 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
         progress.warn(&format!("{} is left out: it is neither a file nor a folder of the application", link.display()));
     }
     let requirements = Requirements::of(&source.folder)?;
-    let inputs = inputs(source, &staged, &requirements, *sdist)?;
+    let inputs = inputs(request, &staged, &requirements)?;
     if let Some(meta) = artifact::meta(output).filter(|meta| meta.inputs == inputs) {
         progress.step("build", &format!("{} is up to date", output.display()));
         return finished(output, meta, false);
@@ -114,20 +136,32 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
 
     let _alone = alone(cache)?;
     let tools = Tools::provide(cache, progress)?;
-    let packages = Packages::provide(&tools, cache, &requirements, *sdist, temporary.path(), progress)?;
-    let site = temporary.path().join("site");
-    stage::copy_tree(&packages.site, &site).map_err(BuildFault::io(&packages.site))?;
-    let (component, report) = run::componentize(&tools, source, &staged, &site, &packages, temporary.path())?;
-    let warnings = warnings(&report, &packages);
+    let runtime = Runtime::provide(&tools, cache, progress)?;
+    let trial = Trial::new(&runtime, cache)?;
+    let packages = Packages::provide(&tools, cache, &requirements, *sdist, temporary.path(), &trial, progress)?;
+    let collected = temporary.path().join("static");
+    fs::create_dir(&collected).map_err(BuildFault::io(&collected))?;
+    let plan = plan(request);
+    let report = tried(request, &trial, &packages, &plan, temporary.path(), &staged, &collected)?;
     let meta = Meta {
-        format: 1,
-        name: source.name(),
+        format: 2,
+        name: settings.name.clone().unwrap_or_else(|| source.name()),
         source: source.to_string(),
         inputs,
         builder: format!("wasgi {}, componentize-py {}", env!("CARGO_PKG_VERSION"), tools::COMPONENTIZE),
-        warnings,
+        warnings: warnings(&report, &packages),
+        buffered_uploads: !report.frameworks.iter().any(|name| matches!(name.as_str(), "werkzeug" | "webob")),
+        static_files: static_files(settings, &report),
+        environment: settings.env.clone().into_iter().collect(),
+        plan: Some(plan),
     };
-    let bytes = pack(component, &meta, &[("0", &staged), ("1", &site), ("python", &packages.stdlib)])?;
+    let component = fs::read(runtime.component()).map_err(BuildFault::io(&runtime.component()))?;
+    let python = runtime.python();
+    let mut folders = vec![("0", staged.as_path()), ("1", packages.site.as_path()), ("python", python.as_path())];
+    if fs::read_dir(&collected).map_err(BuildFault::io(&collected))?.next().is_some() {
+        folders.push(("static", &collected));
+    }
+    let bytes = pack(component, &meta, &folders)?;
     write(output, &bytes)?;
     for warning in &meta.warnings {
         progress.warn(warning);
@@ -135,6 +169,52 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
     let seconds = started.elapsed().as_secs_f64();
     progress.step("build", &format!("{}  {:.1} MiB in {seconds:.1} s", output.display(), mib(bytes.len())));
     finished(output, meta, true)
+}
+
+/// How a release is made of it.
+fn plan(request: &Request) -> Plan {
+    let Request { source, settings, purpose, .. } = request;
+    Plan {
+        module: Some(source.module.clone()),
+        name: source.attribute.clone(),
+        manage: source.manage.clone(),
+        warm: settings.build.warm.clone(),
+        threads: settings.python.threads.clone(),
+        stubs: settings.python.stubs.clone(),
+        development: (*purpose == Purpose::Development).then_some(true),
+        ..Plan::default()
+    }
+}
+
+/// Imports the application once, over its copy, in which its modules are then compiled and its static files collected.
+fn tried(
+    request: &Request,
+    trial: &Trial,
+    packages: &Packages,
+    plan: &Plan,
+    root: &Path,
+    staged: &Path,
+    collected: &Path,
+) -> Result<Report, BuildFault> {
+    if request.purpose == Purpose::Development {
+        return Ok(Report::default());
+    }
+    // A copy of its own: the packages in the cache serve other builds.
+    let site = root.join("site");
+    stage::copy_tree(&packages.site, &site).map_err(BuildFault::io(&packages.site))?;
+    let plan = Plan { compile: vec!["/0".to_owned()], r#static: Some("/static".to_owned()), warm: Vec::new(), ..plan.clone() };
+    let mut environment: Vec<_> = request.settings.env.clone().into_iter().collect();
+    environment.extend(request.environment.iter().cloned());
+    let report = trial.run(&plan, root, &[("/0", staged), ("/1", &site), ("/static", collected)], &environment)?;
+    judged(report, &packages.natives)
+}
+
+/// What the host serves: what the settings say, and what Django collected.
+fn static_files(settings: &Settings, report: &Report) -> Vec<StaticFiles> {
+    let said = settings.r#static.iter().map(|(url, root)| StaticFiles { url: url.clone(), root: Settings::guest_path(root) });
+    let django = report.django.as_ref().and_then(|django| django.r#static.as_ref()).filter(|files| !files.root.is_empty());
+    let collected = django.map(|files| StaticFiles { url: files.url.clone(), root: files.root.clone() });
+    said.chain(collected.filter(|files| !settings.r#static.contains_key(&files.url))).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
@@ -156,7 +236,8 @@ fn alone(cache: &Path) -> Result<fs::File, BuildFault> {
 }
 
 /// A digest of everything that the result depends on.
-fn inputs(source: &Source, staged: &Path, requirements: &Requirements, sdist: Sdist) -> Result<String, BuildFault> {
+fn inputs(request: &Request, staged: &Path, requirements: &Requirements) -> Result<String, BuildFault> {
+    let Request { source, sdist, settings, purpose, environment, .. } = request;
     let mut digest = Sha256::new();
     let mut add = |part: &[u8]| {
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -166,11 +247,10 @@ fn inputs(source: &Source, staged: &Path, requirements: &Requirements, sdist: Sd
     for part in own {
         add(part.as_bytes());
     }
-    add(format!("{sdist:?}").as_bytes());
-    for (name, text) in embedded::files() {
-        add(name.as_bytes());
-        add(text.as_bytes());
-    }
+    add(format!("{sdist:?} {purpose:?} {settings:?} {:?}", source.manage).as_bytes());
+    // What the import saw may show in what was collected.
+    add(format!("{environment:?}").as_bytes());
+    add(runtime::digest().as_bytes());
     for text in requirements.files.values() {
         add(text.as_bytes());
     }
@@ -185,8 +265,11 @@ fn inputs(source: &Source, staged: &Path, requirements: &Requirements, sdist: Sd
 }
 
 fn warnings(report: &Report, packages: &Packages) -> Vec<String> {
+    let needed = report.error.iter().map(|error| {
+        format!("the application needs `{}` in its environment, and was not tried out: give it at build too (`-e {}=…`), or only where it is served", error.text, error.text)
+    });
     let secrets = report.secrets.iter().map(|place| {
-        format!("{place} takes random bytes while it is imported: a secret made there is the same in every instance of this build, and another in the next")
+        format!("{place} takes random bytes while it is imported: a secret made there is the same in every instance of a release, and another in the next")
     });
     let natives = packages.natives.iter().map(|native| {
         format!(
@@ -194,7 +277,7 @@ fn warnings(report: &Report, packages: &Packages) -> Vec<String> {
             native.package, native.module
         )
     });
-    secrets.chain(natives).collect()
+    needed.chain(secrets).chain(natives).collect()
 }
 
 fn pack(component: Vec<u8>, meta: &Meta, folders: &[(&str, &Path)]) -> Result<Vec<u8>, BuildFault> {

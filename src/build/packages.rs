@@ -1,4 +1,4 @@
-//! The packages that an application requires, installed for the guest's Python; and the guest's own standard library.
+//! The packages that an application requires, installed for the guest's Python.
 //!
 //! Only wheels are installed: a source distribution runs its author's code on this machine. A wheel with native modules is replaced by its
 //! pure variant where there is one; else its native modules are left out, which is right for packages that carry them as an accelerator,
@@ -16,9 +16,9 @@ use sha2::{Digest, Sha256};
 use super::{
     BuildFault, hex,
     progress::Progress,
-    run,
     stage::copy_tree,
     tools::{self, GUEST_PYTHON, Tools, last_lines, output, text, unreachable_index},
+    trial::Trial,
 };
 
 /// pip with the guest's markers.
@@ -26,7 +26,7 @@ const PIP_FOR_GUEST: &str = include_str!("pip_for_guest.py");
 /// What `pip_for_guest.py` says before the name of a source that it does not install.
 const REFUSED: &str = "refused by wasgi: ";
 /// Changes whenever the content of the cache must be made anew.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 
 /// Whether source distributions may be built on this machine.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -54,8 +54,6 @@ pub struct Native {
 pub struct Packages {
     /// The installed packages.
     pub site: PathBuf,
-    /// The guest's standard library.
-    pub stdlib: PathBuf,
     /// What of the packages was left out.
     pub natives: Vec<Native>,
 }
@@ -149,9 +147,9 @@ impl Packages {
         requirements: &Requirements,
         sdist: Sdist,
         temporary: &Path,
+        trial: &Trial,
         progress: &dyn Progress,
     ) -> Result<Self, BuildFault> {
-        let stdlib = provide_stdlib(tools, cache, progress)?;
         let mut digest = Sha256::new();
         for text in requirements.files.values() {
             digest.update(format!("{text}\0"));
@@ -168,13 +166,13 @@ impl Packages {
             let parent = folder.parent().unwrap_or(cache);
             fs::create_dir_all(parent).map_err(BuildFault::io(parent))?;
             let unfinished = tempfile::tempdir_in(parent).map_err(BuildFault::io(parent))?;
-            install(tools, unfinished.path(), requirements, sdist)?;
+            install(tools, unfinished.path(), requirements, sdist, trial)?;
             let kept = unfinished.keep();
             fs::rename(&kept, &folder).map_err(BuildFault::io(&folder))?;
         }
         let natives = fs::read(folder.join("natives.json")).map_err(BuildFault::io(&folder))?;
         let natives = serde_json::from_slice(&natives).map_err(|error| BuildFault::io(&folder)(io::Error::other(error)))?;
-        let packages = Self { site: folder.join("site"), stdlib, natives };
+        let packages = Self { site: folder.join("site"), natives };
         progress.step("deps", &packages.told().map_err(BuildFault::io(&packages.site))?);
         Ok(packages)
     }
@@ -187,22 +185,8 @@ impl Packages {
     }
 }
 
-/// Copies the guest's standard library out of the guest, once.
-fn provide_stdlib(tools: &Tools, cache: &Path, progress: &dyn Progress) -> Result<PathBuf, BuildFault> {
-    let folder = cache.join("stdlib").join(tools::COMPONENTIZE);
-    if !folder.is_dir() {
-        progress.step("python", &format!("preparing Python {GUEST_PYTHON} for the guest, once"));
-        let parent = cache.join("stdlib");
-        fs::create_dir_all(&parent).map_err(BuildFault::io(&parent))?;
-        let temporary = tempfile::tempdir_in(&parent).map_err(BuildFault::io(&parent))?;
-        let copied = run::copy_stdlib(tools, temporary.path())?;
-        fs::rename(&copied, &folder).map_err(BuildFault::io(&folder))?;
-    }
-    Ok(folder)
-}
-
 /// Fills `folder` with `site` and `natives.json`.
-fn install(tools: &Tools, folder: &Path, requirements: &Requirements, sdist: Sdist) -> Result<(), BuildFault> {
+fn install(tools: &Tools, folder: &Path, requirements: &Requirements, sdist: Sdist, trial: &Trial) -> Result<(), BuildFault> {
     let site = folder.join("site");
     fs::create_dir_all(&site).map_err(BuildFault::io(&site))?;
     let list = match &requirements.list {
@@ -234,7 +218,7 @@ fn install(tools: &Tools, folder: &Path, requirements: &Requirements, sdist: Sdi
             return Err(not_installed(&text(&installed), sdist));
         }
         natives = without_natives(tools, &site, folder).map_err(BuildFault::io(&site))?;
-        run::compile(tools, &site)?;
+        trial.compile(&site)?;
         drop(fs::remove_dir_all(&wheels));
     }
     let natives = serde_json::to_vec(&natives).map_err(|error| BuildFault::io(folder)(io::Error::other(error)))?;

@@ -1,7 +1,7 @@
 //! Which application is meant: a folder, a file, or `module:name`, as `flask --app` takes them.
 
 use std::{
-    fmt, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,8 @@ pub struct Source {
     pub module: String,
     /// The name in it; without, the guest looks for one.
     pub attribute: Option<String>,
+    /// The file of its management commands, in the folder: Django's `manage.py`.
+    pub manage: Option<String>,
 }
 
 /// No application.
@@ -28,7 +30,7 @@ pub enum SourceFault {
     #[error("{0} is neither a folder nor a Python file nor `module:name`")]
     Unknown(String),
     /// A folder without one.
-    #[error("no application in {folder}: it has neither {}", FILES.join(" nor "))]
+    #[error("no application in {folder}: it has neither manage.py nor {}", FILES.join(" nor "))]
     None {
         /// The folder.
         folder: PathBuf,
@@ -61,9 +63,12 @@ impl Source {
         let path = here.join(what);
         if path.is_dir() {
             let folder = absolute(&path)?;
+            if let Some((module, attribute)) = django(&folder) {
+                return Ok(Self { manage: manage(&folder), folder, module, attribute });
+            }
             let file = FILES.iter().find(|file| folder.join(file).is_file());
             return match file {
-                Some(file) => Ok(Self { module: file.trim_end_matches(".py").to_owned(), folder, attribute: None }),
+                Some(file) => Ok(Self { module: file.trim_end_matches(".py").to_owned(), manage: None, folder, attribute: None }),
                 None => Err(SourceFault::None { folder }),
             };
         }
@@ -75,7 +80,7 @@ impl Source {
             let path = absolute(&here.join(left))?;
             let module = Path::new(file).file_name().map(|name| name.to_string_lossy().into_owned());
             return match (path.parent(), module) {
-                (Some(folder), Some(module)) => Ok(Self { folder: folder.to_owned(), module, attribute }),
+                (Some(folder), Some(module)) => Ok(Self { manage: manage(folder), folder: folder.to_owned(), module, attribute }),
                 _ => Err(SourceFault::Unknown(what.to_owned())),
             };
         }
@@ -87,7 +92,7 @@ impl Source {
         let folder = absolute(here)?;
         let file = folder.join(left.replace('.', "/"));
         if file.with_extension("py").is_file() || file.join("__init__.py").is_file() {
-            Ok(Self { folder, module: left.to_owned(), attribute })
+            Ok(Self { manage: manage(&folder), folder, module: left.to_owned(), attribute })
         } else {
             Err(SourceFault::NoModule { module: left.to_owned(), folder })
         }
@@ -113,6 +118,37 @@ impl fmt::Display for Source {
             None => write!(f, "{} in {}", self.module, self.folder.display()),
         }
     }
+}
+
+const MANAGE: &str = "manage.py";
+
+fn manage(folder: &Path) -> Option<String> {
+    folder.join(MANAGE).is_file().then(|| MANAGE.to_owned())
+}
+
+/// The application of a Django project, as its own files name it: `manage.py` the settings, and these `WSGI_APPLICATION`.
+fn django(folder: &Path) -> Option<(String, Option<String>)> {
+    let text = fs::read_to_string(folder.join(MANAGE)).ok()?;
+    let settings = quoted_after(&text, "DJANGO_SETTINGS_MODULE\"").or_else(|| quoted_after(&text, "DJANGO_SETTINGS_MODULE'"))?;
+    let (package, _) = settings.split_once('.')?;
+    let file = folder.join(settings.replace('.', "/"));
+    let found = [file.with_extension("py"), file.join("__init__.py")].iter().find_map(|file| fs::read_to_string(file).ok());
+    let named = found.as_deref().and_then(|text| {
+        let line = text.lines().find(|line| line.trim_start().starts_with("WSGI_APPLICATION"))?;
+        quoted_after(line, "=")
+    });
+    match named.as_deref().and_then(|named| named.rsplit_once('.')) {
+        Some((module, name)) => Some((module.to_owned(), Some(name.to_owned()))),
+        None => Some((format!("{package}.wsgi"), None)),
+    }
+}
+
+/// The next text in quotes behind `mark`.
+fn quoted_after(text: &str, mark: &str) -> Option<String> {
+    let (_, rest) = text.split_once(mark)?;
+    let start = rest.find(['"', '\''])?;
+    let quote = rest.get(start..=start)?;
+    rest.get(start + 1..)?.split_once(quote).map(|(quoted, _)| quoted.to_owned())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, SourceFault> {
@@ -141,7 +177,25 @@ mod tests {
     fn wsgi_py_comes_before_app_py() {
         assert_eq!(found(&["wsgi.py", "app.py"], "."), Ok(("wsgi".into(), None)));
         assert_eq!(found(&["app.py"], "."), Ok(("app".into(), None)));
-        assert_eq!(found(&["main.py"], "."), Err("no application in HERE: it has neither wsgi.py nor app.py".into()));
+        assert_eq!(found(&["main.py"], "."), Err("no application in HERE: it has neither manage.py nor wsgi.py nor app.py".into()));
+    }
+
+    #[test]
+    fn a_django_project_names_its_application_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        write("manage.py", "def main():\n    os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')\n");
+        let found = || {
+            let source = Source::find(".", folder.path()).unwrap();
+            (source.module, source.attribute, source.manage)
+        };
+        assert_eq!(found(), ("mysite.wsgi".into(), None, Some("manage.py".into())));
+        write("mysite/settings.py", "DEBUG = True\nWSGI_APPLICATION = \"mysite.server.application\"\n");
+        assert_eq!(found(), ("mysite.server".into(), Some("application".into()), Some("manage.py".into())));
     }
 
     #[test]

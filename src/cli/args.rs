@@ -24,6 +24,12 @@ pub(super) enum Command {
     Build(Build),
     /// Serves an application
     Serve(Box<Serve>),
+    /// Serves an application while it is written: changes are taken over, errors are shown
+    Dev(Box<Dev>),
+    /// Runs a management command of an application (Django's manage.py, Flask's commands) in the sandbox
+    Manage(Box<Manage>),
+    /// Looks for what would go wrong in production
+    Check(Check),
     /// Says what a built file is, and what it may touch
     Inspect(Inspect),
 }
@@ -46,6 +52,86 @@ pub(super) struct Build {
     /// Build source distributions here; this runs their authors' code on this machine
     #[arg(long)]
     pub allow_sdist: bool,
+    #[command(flatten)]
+    pub environment: Environment,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The application's environment.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Environment {
+    /// A variable of the application's environment; NAME alone takes its value from the environment of this command
+    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// A file with lines NAME=VALUE; it keeps secrets from the process list
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+}
+
+/// What an application is given wherever it runs.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Grants {
+    /// The tenant's name in the logs [default: the application's]
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// A folder that the application may write, as /data; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub environment: Environment,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Dev {
+    /// A folder, a Python file, or module:name
+    #[arg(default_value = ".")]
+    pub app: String,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    pub bind: SocketAddr,
+    /// Do not watch for changes
+    #[arg(long)]
+    pub no_watch: bool,
+    /// Build source distributions here; this runs their authors' code on this machine
+    #[arg(long)]
+    pub allow_sdist: bool,
+    #[command(flatten)]
+    pub grants: Grants,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Manage {
+    /// A built file, a folder, a Python file, or module:name; what is no built file is built first
+    pub what: String,
+    /// The command and its arguments: migrate, createsuperuser --noinput, …
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+    /// Build source distributions here; this runs their authors' code on this machine
+    #[arg(long)]
+    pub allow_sdist: bool,
+    #[command(flatten)]
+    pub grants: Grants,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    /// A folder, a Python file, or module:name
+    #[arg(default_value = ".")]
+    pub app: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub environment: Environment,
     #[command(flatten)]
     pub common: Common,
 }
@@ -70,15 +156,12 @@ pub(super) struct Serve {
     /// What of one request the next can see
     #[arg(long, value_enum, default_value_t)]
     pub isolation: IsolationName,
-    /// What the application is given of an upload without a Content-Length
-    #[arg(long, value_enum, default_value_t)]
-    pub uploads: UploadsName,
+    /// What the application is given of an upload without a Content-Length [default: what its framework reads]
+    #[arg(long, value_enum)]
+    pub uploads: Option<UploadsName>,
     /// The path at which the application is mounted (SCRIPT_NAME)
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub mount: String,
-    /// The tenant's name in the logs [default: the application's]
-    #[arg(long, value_name = "NAME")]
-    pub tenant: Option<String>,
     /// Log each request
     #[arg(long)]
     pub access_log: bool,
@@ -91,6 +174,8 @@ pub(super) struct Serve {
     /// Compile and end: what `serve` starts a process of its own for
     #[arg(long, hide = true)]
     pub compile_only: bool,
+    #[command(flatten)]
+    pub grants: Grants,
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]

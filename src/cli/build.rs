@@ -6,14 +6,15 @@ use std::{
 };
 
 use super::{
-    args,
+    args, environment,
     fault::Failure,
     inspect::{MAY_TOUCH, megabytes},
 };
-use crate::build::{self, Built, Progress, Request, Sdist, Source};
+use crate::build::{self, Built, Progress, Purpose, Request, Sdist, Settings, Source};
 
 pub(super) fn run(typed: &args::Build) -> Result<(), Failure> {
-    let request = request(&typed.app, typed.output.as_deref(), typed.allow_sdist, &typed.common)?;
+    let mut request = request(&typed.app, typed.output.as_deref(), typed.allow_sdist, &typed.common)?;
+    request.environment = environment::of(&typed.environment)?;
     let built = make(&request)?;
     Talk.step("size", &megabytes(built.bytes));
     Talk.step("touches", MAY_TOUCH);
@@ -25,10 +26,19 @@ pub(super) fn run(typed: &args::Build) -> Result<(), Failure> {
 /// What is to be built.
 pub(super) fn request(app: &str, output: Option<&Path>, allow_sdist: bool, common: &args::Common) -> Result<Request, Failure> {
     let here = std::env::current_dir().map_err(|error| Failure::of(&error))?;
-    let source = Source::find(app, &here).map_err(build::BuildFault::from)?;
+    let folder = here.join(app);
+    // What an application is called stands in its own file, unless it was typed.
+    let named = if folder.is_dir() { Settings::of(&folder)?.app } else { None };
+    let source = match named {
+        Some(named) => Source::find(&named, &folder),
+        None => Source::find(app, &here),
+    };
+    let source = source.map_err(build::BuildFault::from)?;
+    let settings = Settings::of(&source.folder)?;
     let output = output.map_or_else(|| source.output(), |output| here.join(output));
     let sdist = if allow_sdist { Sdist::Allowed } else { Sdist::Refused };
-    Ok(Request { source, output, sdist, cache: super::cache(common.cache_dir.clone())? })
+    let cache = super::cache(common.cache_dir.clone())?;
+    Ok(Request { source, output, sdist, cache, settings, environment: Vec::new(), purpose: Purpose::Production })
 }
 
 pub(super) fn make(request: &Request) -> Result<Built, Failure> {

@@ -36,11 +36,19 @@ impl Failure {
         Self::failed(what, "")
     }
 
-    /// What another process of this program printed: an error, perhaps with a hint.
-    pub(super) fn repeated(printed: &str) -> Self {
-        let told = printed.split_once("error: ").map_or("the compiler ended without a word", |(_, told)| told.trim_end());
-        let (what, hint) = told.split_once("\nhint: ").unwrap_or((told, ""));
-        Self::failed(what, hint)
+    /// Another process of this program has told it.
+    pub(super) fn told() -> Self {
+        Self::failed("", "")
+    }
+
+    /// A command of the application ended with this status, and has said why.
+    pub(super) fn ended(code: u8) -> Self {
+        Self { code, ..Self::told() }
+    }
+
+    /// With what was printed on the way.
+    pub(super) fn with_detail(self, detail: &str) -> Self {
+        Self { detail: detail.to_owned(), ..self }
     }
 
     /// With what to type.
@@ -53,6 +61,9 @@ impl Failure {
     }
 
     pub(super) fn print(&self) {
+        if self.what.is_empty() {
+            return;
+        }
         talk(&format!("error: {}", self.what));
         for line in self.detail.lines() {
             talk(&format!("  {line}"));

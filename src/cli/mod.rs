@@ -1,11 +1,17 @@
-//! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage. Standard output carries data, standard error carries talk.
+//! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check
+//! found problems. Standard output carries data, standard error carries talk.
 //!
 //! `args` is what was typed; each command says what it means, and calls the library.
 
+mod app;
 mod args;
 mod build;
+mod check;
+mod dev;
+mod environment;
 mod fault;
 mod inspect;
+mod manage;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -25,6 +31,9 @@ pub fn run() -> ExitCode {
     let done = match typed {
         Command::Build(build) => build::run(&build),
         Command::Serve(serve) => serve::run(*serve),
+        Command::Dev(dev) => dev::run(*dev),
+        Command::Manage(manage) => manage::run(*manage),
+        Command::Check(check) => check::run(&check),
         Command::Inspect(inspect) => inspect::run(&inspect),
     };
     match done {

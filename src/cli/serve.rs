@@ -1,133 +1,58 @@
 //! `wasgi serve`: builds what is stale, loads it, and serves it on one thread until SIGTERM or SIGINT.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
+    app::{self, checked},
     args,
-    build::{self, Talk},
+    build::Talk,
     fault::Failure,
     inspect::MAY_TOUCH,
 };
 use crate::{
-    artifact::{ArtifactFault, Artifacts, Loaded},
+    artifact::Start,
     build::Progress,
-    exchange::Route,
-    limits::{Amount, Limits, Unit},
-    sandbox::{App, AppOptions, Engine, TenantLog},
+    exchange::{Route, Uploads},
+    limits::{Amount, Unit},
+    sandbox::Engine,
     server::{Config, Server},
     telemetry,
-    tenant::{Mount, TenantId},
+    tenant::Mount,
 };
 
 pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     telemetry::start(typed.access_log);
     let limits = checked(&typed.limits.0)?;
-    raise_open_files();
+    app::raise_open_files();
     let mount = Mount::new(&typed.mount).map_err(|bad| Failure::usage(bad.to_string(), ""))?;
-    let file = built(&typed)?;
+    let file = app::built(&typed.what, typed.allow_sdist, &typed.grants.environment, &typed.common)?;
+    let mut options = app::options(&file, &typed.grants, &limits)?;
     if typed.compile_only {
-        return load(&typed, &file, &limits).map(drop);
+        let engine = Engine::new(&limits).map_err(|error| Failure::of(&error))?;
+        let loaded = app::loaded(&engine, &app::artifacts(&typed.common)?, &file, options, Start::Released)?;
+        loaded.report.iter().for_each(app::warn);
+        return Ok(());
     }
-    let route = Route { app: Arc::new(app(&typed, &file, limits)?), mount, uploads: typed.uploads.into() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::of(&error))?;
-    runtime.block_on(serve(Config { bind: typed.bind, route, stop_grace: Duration::from_secs(typed.stop_grace.into()) }))
-}
-
-/// Connections and the files of guests are open files; the usual soft limit of 1 024 is meant for programs that use select().
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        Talk.warn(&format!("the limit of open files stays at {:?}: {error}", limit.current));
-    }
-}
-
-fn checked(limits: &Limits) -> Result<Limits, Failure> {
-    match limits.check(&Limits::ceiling()) {
-        Ok(()) => Ok(limits.clone()),
-        Err(faults) => {
-            let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            Err(Failure::usage(told.join("\n  "), "`wasgi serve --help` lists the limits"))
-        }
-    }
-}
-
-/// The file to serve; what is none is built.
-fn built(typed: &args::Serve) -> Result<PathBuf, Failure> {
-    let path = Path::new(&typed.what);
-    let source = path.is_dir() || typed.what.contains(':') || path.extension().is_some_and(|ending| ending == "py");
-    if source && !path.is_file() || path.extension().is_some_and(|ending| ending == "py") {
-        let request = build::request(&typed.what, None, typed.allow_sdist, &typed.common)?;
-        return Ok(build::make(&request)?.output);
-    }
-    Ok(path.to_owned())
-}
-
-/// Loads the file; compiles it here, if it is not compiled yet and this process was started for that.
-fn load(typed: &args::Serve, file: &Path, limits: &Limits) -> Result<(Engine, Loaded), Failure> {
-    let engine = Engine::new(limits).map_err(|error| Failure::of(&error))?;
-    let cache = super::cache(typed.common.cache_dir.clone())?;
-    let artifacts = Artifacts::new(&cache).map_err(|error| Failure::of(&error))?;
-    if !typed.compile_only {
-        if !artifacts.is_compiled(&engine, file, limits).map_err(|error| unloaded(&error))? {
-            Talk.step("compile", &format!("{}, once", file.display()));
-            compile(file, &cache, limits)?;
-        }
-        Talk.step("load", &file.display().to_string());
-    }
-    let loaded = artifacts.load(&engine, file, limits).map_err(|error| unloaded(&error))?;
-    Ok((engine, loaded))
-}
-
-/// Compiles in a process of its own: the compiler takes hundreds of megabytes, which would stay with the one that serves.
-fn compile(file: &Path, cache: &Path, limits: &Limits) -> Result<(), Failure> {
-    let program = std::env::current_exe().map_err(|error| Failure::of(&error))?;
-    let mut command = Command::new(program);
-    command.arg("serve").arg(file).arg("--compile-only").arg("--cache-dir").arg(cache).stdin(Stdio::null());
-    for limit in Limits::TABLE {
-        command.arg(format!("--{}={}", limit.flag, limit.get(limits)));
-    }
-    let ran = command.output().map_err(|error| Failure::of(&error))?;
-    if ran.status.success() { Ok(()) } else { Err(Failure::repeated(&String::from_utf8_lossy(&ran.stderr))) }
-}
-
-fn app(typed: &args::Serve, file: &Path, limits: Limits) -> Result<App, Failure> {
-    let (engine, Loaded { component, files, meta }) = load(typed, file, &limits)?;
-    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let tenant = match &typed.tenant {
-        Some(name) => TenantId::new(name).map_err(|bad| Failure::usage(bad.to_string(), ""))?,
-        None => TenantId::of(&meta.map_or(stem, |meta| meta.name)),
+    options.isolation = typed.isolation.into();
+    let loaded = app::load(&file, options, Start::Released, &typed.grants, &typed.common)?;
+    Talk.step("load", &file.display().to_string());
+    let static_folders = app::static_folders(loaded.meta.as_ref(), loaded.app.options(), mount.script_name())?;
+    let uploads = match typed.uploads {
+        Some(name) => name.into(),
+        None if loaded.meta.as_ref().is_some_and(|meta| meta.buffered_uploads) => Uploads::Buffered,
+        None => Uploads::Streamed,
     };
-    let log = TenantLog::new(tenant, &limits);
-    let options = AppOptions { log, limits, isolation: typed.isolation.into(), files };
-    App::new(&engine, &component, options).map_err(|bad| {
-        Failure::failed(format!("{}: {bad}", file.display()), "build it with `wasgi build`, or for the world in wit/gateway.wit")
-    })
+    let route = Route { app: Arc::new(loaded.app), mount, uploads };
+    let stop_grace = Duration::from_secs(typed.stop_grace.into());
+    app::runtime()?.block_on(serve(Config { bind: typed.bind, route, static_folders, stop_grace }))
 }
 
-fn unloaded(error: &ArtifactFault) -> Failure {
-    let hint = match error {
-        ArtifactFault::Invalid { detail, .. } if detail.contains("pooling allocator") => "it needs more than `--memory` allows",
-        ArtifactFault::Invalid { .. } => "it is damaged, or uses a proposal of WebAssembly that wasgi does not offer",
-        ArtifactFault::Unreadable { .. }
-        | ArtifactFault::TooLarge { .. }
-        | ArtifactFault::Shape { .. }
-        | ArtifactFault::Bundle { .. }
-        | ArtifactFault::Cache(_) => "",
-    };
-    Failure::of(error).with_hint(hint)
-}
-
-async fn serve(config: Config) -> Result<(), Failure> {
+pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+    let folders: Vec<_> = config.static_folders.iter().map(|folder| folder.url().to_owned()).collect();
     let limits = config.route.app.limits().clone();
+    let storage = config.route.app.options().storage.clone();
     let server = Server::bind(config).map_err(|error| unbound(&error))?;
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
@@ -137,6 +62,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let (memory, cpu) = (show(limits.memory_bytes, Unit::Bytes), show(limits.guest_cpu_ms, Unit::Millis));
     Talk.step("limits", &format!("memory {memory} · CPU {cpu} a request · {} at once", limits.concurrency));
     Talk.step("touches", MAY_TOUCH);
+    if let Some(storage) = storage {
+        Talk.step("data", &format!("{} as /data, at most {}", storage.root.display(), show(storage.limit, Unit::Bytes)));
+    }
+    for url in folders {
+        Talk.step("static", &format!("{url} by the host"));
+    }
     for address in server.local_addr() {
         ready(&format!("http://{address}"));
     }
@@ -159,7 +90,7 @@ fn ready(url: &str) {
     println!("ready  {url}");
 }
 
-fn unbound(error: &io::Error) -> Failure {
+pub(super) fn unbound(error: &io::Error) -> Failure {
     #[expect(clippy::wildcard_enum_match_arm, reason = "three kinds have an advice")]
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there; choose another port: `--bind 127.0.0.1:8001`",

@@ -1,7 +1,6 @@
 //! An application that is ready to be instantiated: its component, linked, with what it may touch and how it is isolated.
 
 use std::{
-    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,7 +8,15 @@ use std::{
 use thiserror::Error;
 use wasmtime::component::{Component, Linker};
 
-use super::{bindings, engine::Engine, filesystem, instance::Instance, log::TenantLog, state::State};
+use super::{
+    bindings::{self, releasable::ReleasablePre},
+    engine::Engine,
+    filesystem::{self, Folder, Storage, Volumes},
+    instance::Instance,
+    log::TenantLog,
+    report::Plan,
+    state::State,
+};
 use crate::limits::Limits;
 
 /// What of one request the next can see.
@@ -22,13 +29,14 @@ pub enum Isolation {
     Reuse,
 }
 
-/// A folder of the host that the guest sees read-only.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ReadOnlyFolder {
-    /// Where it lies.
-    pub host: PathBuf,
-    /// Where the guest sees it.
-    pub guest: String,
+/// Where a guest's standard streams go.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Streams {
+    /// To the tenant's log.
+    #[default]
+    Log,
+    /// To this process's own, for a command that a person runs: control characters are escaped.
+    Terminal,
 }
 
 /// How an application runs.
@@ -41,21 +49,52 @@ pub struct AppOptions {
     /// What of one request the next can see.
     pub isolation: Isolation,
     /// What it may read.
-    pub files: Vec<ReadOnlyFolder>,
+    pub files: Vec<Folder>,
+    /// What it may keep.
+    pub storage: Option<Storage>,
+    /// Its environment: names and values, and nothing of the host's.
+    pub environment: Vec<(String, String)>,
+    /// What each instance makes ready when it starts: for a component that is not released.
+    pub plan: Option<Plan>,
+    /// Where its standard streams go.
+    pub streams: Streams,
+}
+
+impl AppOptions {
+    /// Pristine instances with no files, no environment and the default limits.
+    #[must_use]
+    pub fn new(log: TenantLog) -> Self {
+        Self {
+            log,
+            limits: Limits::default(),
+            isolation: Isolation::default(),
+            files: Vec::new(),
+            storage: None,
+            environment: Vec::new(),
+            plan: None,
+            streams: Streams::default(),
+        }
+    }
 }
 
 /// A component that is no application for this host.
 #[derive(Debug, Error)]
-#[error("this is no component for the world wasgi:gateway/app: {detail}")]
-pub struct BadComponent {
-    detail: String,
+pub enum BadComponent {
+    /// It has another world.
+    #[error("this is no component for the world wasgi:gateway/app: {0}")]
+    World(String),
+    /// A folder that it is to see cannot be opened.
+    #[error("a folder of the application cannot be opened")]
+    Folder(#[source] std::io::Error),
 }
 
 /// An application, and its idle instances.
 pub struct App {
     engine: Engine,
-    pre: bindings::AppPythonPre<State>,
+    pre: bindings::OfferedPre<State>,
+    has_release: bool,
     options: AppOptions,
+    volumes: Volumes,
     idle: Mutex<Vec<Instance>>,
 }
 
@@ -65,11 +104,14 @@ impl App {
     /// # Errors
     /// [`BadComponent`] if it lacks the export `application`, or imports what this host does not offer.
     pub fn new(engine: &Engine, component: &Component, options: AppOptions) -> Result<Self, BadComponent> {
-        let bad = |error: wasmtime::Error| BadComponent { detail: format!("{error:#}") };
+        let bad = |error: wasmtime::Error| BadComponent::World(format!("{error:#}"));
         let mut linker = Linker::new(engine.wasmtime());
         add_to_linker(&mut linker).map_err(bad)?;
-        let pre = linker.instantiate_pre(component).and_then(bindings::AppPythonPre::new).map_err(bad)?;
-        Ok(Self { engine: engine.clone(), pre, options, idle: Mutex::default() })
+        let pre = linker.instantiate_pre(component).map_err(bad)?;
+        let has_release = ReleasablePre::new(pre.clone()).is_ok();
+        let pre = bindings::OfferedPre::new(pre).map_err(bad)?;
+        let volumes = Volumes::open(&options.files, options.storage.as_ref()).map_err(BadComponent::Folder)?;
+        Ok(Self { engine: engine.clone(), pre, has_release, options, volumes, idle: Mutex::default() })
     }
 
     /// How it runs.
@@ -94,8 +136,18 @@ impl App {
         &self.engine
     }
 
-    pub(super) fn pre(&self) -> &bindings::AppPythonPre<State> {
+    pub(super) fn pre(&self) -> &bindings::OfferedPre<State> {
         &self.pre
+    }
+
+    /// Whether its instances can be made ready: it was built by `wasgi build` for Python.
+    #[must_use]
+    pub fn has_release(&self) -> bool {
+        self.has_release
+    }
+
+    pub(super) fn volumes(&self) -> &Volumes {
+        &self.volumes
     }
 
     /// An instance that waits for work, the last that worked first; those that waited for too long are dropped.
@@ -125,5 +177,5 @@ impl App {
 fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     filesystem::add_to_linker(linker)?;
-    bindings::AppPython::add_to_linker::<_, wasmtime::component::HasSelf<_>>(linker, |state| state)
+    bindings::Offered::add_to_linker::<_, wasmtime::component::HasSelf<_>>(linker, |state| state)
 }

@@ -2,11 +2,28 @@
 
 wasmtime::component::bindgen!({
     path: "wit",
-    world: "app-python",
+    world: "wasgi:gateway/offered",
     imports: {
+        "wasgi:gateway/hashing": async | trappable,
         "wasgi:gateway/input.read": async | trappable,
         "wasgi:gateway/response.write": async | trappable,
         default: trappable,
     },
     exports: { default: async },
 });
+
+/// What only a component that is released exports.
+pub(super) mod releasable {
+    wasmtime::component::bindgen!({
+        path: "wit",
+        world: "wasgi:gateway/releasable",
+        exports: { default: async },
+    });
+}
+
+impl<T: 'static> OfferedPre<T> {
+    /// The functions of an instance that was made of this component.
+    pub(super) fn load(&self, store: impl wasmtime::AsContextMut, instance: &wasmtime::component::Instance) -> wasmtime::Result<Offered> {
+        self.indices.load(store, instance)
+    }
+}

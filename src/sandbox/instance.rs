@@ -14,18 +14,20 @@ use wasmtime::{
     Store, UpdateDeadline,
     component::{ResourceAny, ResourceTable},
 };
-use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx};
+use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use super::{
-    app::{App, Isolation},
-    bindings::{self, wasgi::gateway::types::ExcInfo},
+    app::{App, Isolation, Streams},
+    bindings::{self, releasable::Releasable, wasgi::gateway::types::ExcInfo},
     engine::Running,
-    filesystem::Tmp,
+    filesystem::Files,
     hostcalls::{Current, Exchange, InputFault, Response},
     limiter::MemoryLimiter,
     log::{RequestLog, StandardStream, Stream, raised},
     meter::Meter,
+    report::{Plan, Report},
     state::State,
+    terminal::Terminal,
     timeline::Timeline,
 };
 use crate::{
@@ -46,7 +48,8 @@ const RANDOM_BYTES: u64 = 64 << 10;
 /// A guest.
 pub struct Instance {
     store: Store<State>,
-    guest: bindings::AppPython,
+    instance: wasmtime::component::Instance,
+    guest: bindings::Offered,
     meter: Arc<Meter>,
     born: Instant,
     rested: Instant,
@@ -86,7 +89,11 @@ impl Instance {
         }
     }
 
-    async fn start(app: &App, request_id: &str) -> Result<Self, Fault> {
+    /// Starts a new one.
+    ///
+    /// # Errors
+    /// As [`Instance::of`].
+    pub async fn start(app: &App, request_id: &str) -> Result<Self, Fault> {
         let limits = app.limits();
         let state = state(app)?;
         state.log.begin(request_id);
@@ -101,14 +108,60 @@ impl Instance {
         meter.reset(Duration::from_millis(limits.start_cpu_ms));
         let _running = app.engine().running();
         let wall = Duration::from_millis(limits.head_wall_ms);
-        let started = tokio::time::timeout(wall, meter.charge(app.pre().instantiate_async(&mut store))).await;
-        let guest = match started {
-            Ok(Ok(guest)) => guest,
+        let started = tokio::time::timeout(wall, meter.charge(app.pre().instance_pre().instantiate_async(&mut store))).await;
+        let instance = match started {
+            Ok(Ok(instance)) => instance,
             Ok(Err(error)) => return Err(not_started(&error).into()),
             Err(_) => return Err(GuestFault::Stopped(Stopped::Wall).into()),
         };
-        let (first_bytes, now) = (store.data().limiter.used(), Instant::now());
-        Ok(Self { store, guest, meter, born: now, rested: now, first_bytes, served: 0, broken: false })
+        let guest = app.pre().load(&mut store, &instance).map_err(|error| not_started(&error))?;
+        let now = Instant::now();
+        let mut instance = Self { store, instance, guest, meter, born: now, rested: now, first_bytes: 0, served: 0, broken: false };
+        if let Some(plan) = &app.options().plan {
+            let report = instance.prepare(app, plan).await?;
+            if let Some(raised) = report.raised() {
+                return Err(GuestFault::Raised(raised).into());
+            }
+        }
+        instance.first_bytes = instance.store.data().limiter.used();
+        Ok(instance)
+    }
+
+    /// Has the guest import its application; its report.
+    ///
+    /// # Errors
+    /// What the guest did wrong beside raising, which is in the report.
+    pub async fn prepare(&mut self, app: &App, plan: &Plan) -> Result<Report, GuestFault> {
+        let (release, plan) = (self.releasable(app)?, plan.json());
+        self.meter.reset(Duration::from_millis(app.limits().release_cpu_ms));
+        let call = release.wasgi_gateway_release().call_prepare(&mut self.store, &plan);
+        let report = outside(&mut self.broken, &self.meter, app, call).await?;
+        self.store.data().log.finish();
+        Report::of(&report).map_err(GuestFault::Start)
+    }
+
+    /// Has the guest run a command of its application; the exit status.
+    ///
+    /// # Errors
+    /// What the guest did wrong.
+    pub async fn manage(&mut self, app: &App, plan: &Plan, arguments: &[String]) -> Result<u8, GuestFault> {
+        let (release, plan) = (self.releasable(app)?, plan.json());
+        self.meter.reset(Duration::from_millis(app.limits().release_cpu_ms));
+        let call = release.wasgi_gateway_release().call_manage(&mut self.store, &plan, arguments);
+        outside(&mut self.broken, &self.meter, app, call).await
+    }
+
+    fn releasable(&mut self, app: &App) -> Result<Releasable, GuestFault> {
+        let missing = || GuestFault::Start("the component has no release: it was not built by `wasgi build`".to_owned());
+        if !app.has_release() {
+            return Err(missing());
+        }
+        Releasable::new(&mut self.store, &self.instance).map_err(|error| trapped(&error))
+    }
+
+    /// The store and the instance, for what looks at the guest's memory.
+    pub(super) fn parts(&mut self) -> (&mut Store<State>, wasmtime::component::Instance) {
+        (&mut self.store, self.instance)
     }
 
     /// Calls the application. `exchange` is the instance's until [`Instance::finish`].
@@ -225,7 +278,7 @@ impl Instance {
             && u64::from(self.served) < limits.reuse_requests
             && self.age() < Duration::from_millis(limits.reuse_age_ms)
             && grown <= limits.reuse_growth_bytes
-            && !state.tmp.is_worn()
+            && !state.files.is_worn()
     }
 
     /// How long it has lived.
@@ -285,28 +338,49 @@ async fn enter<T>(
     }
 }
 
+/// Runs a call into the guest that belongs to no exchange, within its limits.
+async fn outside<T>(broken: &mut bool, meter: &Meter, app: &App, call: impl Future<Output = wasmtime::Result<T>>) -> Result<T, GuestFault> {
+    let _running: Running = app.engine().running();
+    let was = std::mem::replace(broken, true);
+    match tokio::time::timeout(Duration::from_millis(app.limits().release_wall_ms), meter.charge(call)).await {
+        Ok(Ok(value)) => {
+            *broken = was;
+            Ok(value)
+        }
+        Ok(Err(error)) => Err(trapped(&error)),
+        Err(_) => Err(GuestFault::Stopped(Stopped::Wall)),
+    }
+}
+
 /// A new guest's data: nothing of the host, but its own files and an empty `/tmp`.
 fn state(app: &App) -> Result<State, Fault> {
     let limits = app.limits();
     let refused = |what| move |source| HostFault::Io { what, source };
-    let tmp = Tmp::new(limits.tmp_bytes).map_err(refused("a private /tmp cannot be made"))?;
+    let files = Files::new(app.volumes(), limits.tmp_bytes).map_err(refused("a private /tmp cannot be made"))?;
     let log = RequestLog::new(app.log().clone(), limits);
     let mut wasi = WasiCtx::builder();
-    wasi.stdout(StandardStream { log: log.clone(), stream: Stream::Stdout });
-    wasi.stderr(StandardStream { log: log.clone(), stream: Stream::Stderr });
+    match app.options().streams {
+        Streams::Log => {
+            wasi.stdout(StandardStream { log: log.clone(), stream: Stream::Stdout });
+            wasi.stderr(StandardStream { log: log.clone(), stream: Stream::Stderr });
+        }
+        Streams::Terminal => {
+            wasi.stdin(wasmtime_wasi::cli::stdin()).stdout(Terminal::Stdout).stderr(Terminal::Stderr);
+        }
+    }
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     wasi.max_random_size(RANDOM_BYTES);
     wasi.arg("wasgi").env("HOME", "/tmp");
-    let unopened =
-        |error: wasmtime::Error| HostFault::Sandbox { what: "a folder of the bundle cannot be opened", detail: format!("{error:#}") };
-    for folder in &app.options().files {
-        wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly).map_err(unopened)?;
+    if let Some(storage) = &app.options().storage {
+        wasi.env("WASGI_DATA_BYTES", storage.limit.to_string());
     }
-    wasi.preopened_dir(tmp.path(), "/tmp", FsPerms::ReadWrite).map_err(unopened)?;
+    for (name, value) in &app.options().environment {
+        wasi.env(name, value);
+    }
     let mut table = ResourceTable::new();
     table.set_max_capacity(RESOURCES);
     let meter = Arc::new(Meter::default());
-    Ok(State { wasi: wasi.build(), table, tmp, limiter: MemoryLimiter::new(limits.memory_bytes), meter, log, current: None })
+    Ok(State { wasi: wasi.build(), table, files, limiter: MemoryLimiter::new(limits.memory_bytes), meter, log, current: None })
 }
 
 fn raised_fault(exc: &ExcInfo) -> GuestFault {

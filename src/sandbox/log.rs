@@ -211,7 +211,7 @@ fn cut(text: &str, most: usize) -> &str {
 }
 
 /// Control characters would let a guest forge lines and drive a terminal (S29).
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let plain = |c: char| c == '\t' || !c.is_control();
     if text.chars().all(plain) {
         return text.to_owned();

@@ -33,6 +33,16 @@ impl Meter {
         Duration::from_nanos(self.used_ns.load(Ordering::Relaxed))
     }
 
+    /// Charges work that was done for the guest on another thread.
+    pub(super) fn bill(&self, work: Duration) {
+        self.used_ns.fetch_add(nanos(work), Ordering::Relaxed);
+    }
+
+    /// What is left of the budget.
+    pub(super) fn left(&self) -> Duration {
+        Duration::from_nanos(self.budget_ns.load(Ordering::Relaxed)).saturating_sub(self.used())
+    }
+
     /// Whether the budget is used up, the running poll included.
     pub(super) fn is_spent(&self) -> bool {
         let running = thread_cpu_ns().saturating_sub(self.entered_ns.load(Ordering::Relaxed));
@@ -55,6 +65,11 @@ impl Meter {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The CPU time of this thread.
+pub(super) fn thread_cpu() -> Duration {
+    Duration::from_nanos(thread_cpu_ns())
 }
 
 fn thread_cpu_ns() -> u64 {

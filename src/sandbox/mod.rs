@@ -15,15 +15,21 @@ mod instance;
 mod limiter;
 mod log;
 mod meter;
+mod report;
+mod snapshot;
 mod state;
+mod terminal;
 mod timeline;
 
 pub use self::{
-    app::{App, AppOptions, BadComponent, Isolation, ReadOnlyFolder},
+    app::{App, AppOptions, BadComponent, Isolation, Streams},
     engine::Engine,
+    filesystem::{Folder, Storage},
     hostcalls::{Exchange, Frame, Input, InputFault, Wire},
     instance::{Body, Finished, Instance},
     log::TenantLog,
     meter::Meter,
+    report::{Django, Plan, Report, Warmed},
+    snapshot::{NotReleasable, instrumented, snapshot},
     timeline::{Expired, Timeline},
 };

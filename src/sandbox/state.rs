@@ -5,13 +5,13 @@ use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{filesystem::Tmp, hostcalls::Current, limiter::MemoryLimiter, log::RequestLog, meter::Meter};
+use super::{filesystem::Files, hostcalls::Current, limiter::MemoryLimiter, log::RequestLog, meter::Meter};
 
 /// The data of a `Store`.
 pub(super) struct State {
     pub wasi: WasiCtx,
     pub table: ResourceTable,
-    pub tmp: Tmp,
+    pub files: Files,
     pub limiter: MemoryLimiter,
     pub meter: Arc<Meter>,
     pub log: RequestLog,

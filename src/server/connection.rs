@@ -96,6 +96,9 @@ async fn respond(request: HyperRequest<Incoming>, peer: Peer, local: Local, shar
     let (head, body) = request.into_parts();
     let body = body.map_err(|error| input_fault(&error)).boxed_unsync();
     let entry = Entry::new(&head, peer, shared.router.route().app.log().tenant().clone());
+    if let Some(file) = shared.router.file(&head).await {
+        return Ok(reply::file(file, entry));
+    }
     let request = Request { head, body, peer, local, id: entry.request_id().to_owned() };
     let answer = match shared.admission.enter().await {
         Ok(place) => exchange::run(shared.router.route(), request, place, entry.reporter(), &shared.tasks).await,

@@ -14,12 +14,13 @@ mod listener;
 mod patience;
 mod reply;
 mod router;
+mod static_files;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 
-pub use self::router::Router;
+pub use self::{router::Router, static_files::StaticFolder};
 use self::{admission::Admission, listener::Doors};
 use crate::{
     exchange::{Route, Tasks},
@@ -35,6 +36,8 @@ pub struct Config {
     pub bind: Vec<SocketAddr>,
     /// What it serves.
     pub route: Route,
+    /// Files that it serves itself, before the application is asked; the first folder that has a file has it.
+    pub static_folders: Vec<StaticFolder>,
     /// How long a stop waits for requests in flight.
     pub stop_grace: Duration,
 }
@@ -43,19 +46,17 @@ pub struct Config {
 ///
 /// ```no_run
 /// use std::{sync::Arc, time::Duration};
-/// use wasgi::{App, AppOptions, Artifacts, Config, Engine, Isolation, Limits, Mount, Route, Server, TenantId, TenantLog, Uploads};
+/// use wasgi::{AppOptions, Artifacts, Config, Engine, Limits, Mount, Route, Server, Start, TenantId, TenantLog, Uploads};
 ///
 /// # async fn example() -> anyhow::Result<()> {
 /// let limits = Limits::default();
 /// let engine = Engine::new(&limits)?;
-/// let loaded = Artifacts::new("/var/cache/wasgi")?.load(&engine, "hello.wasm".as_ref(), &limits)?;
-/// let log = TenantLog::new(TenantId::of("hello"), &limits);
-/// let options = AppOptions { log, limits, isolation: Isolation::Request, files: loaded.files };
-/// let app = Arc::new(App::new(&engine, &loaded.component, options)?);
-/// let route = Route { app, mount: Mount::default(), uploads: Uploads::Streamed };
+/// let options = AppOptions::new(TenantLog::new(TenantId::of("hello"), &limits));
+/// let loaded = Artifacts::new("/var/cache/wasgi")?.app(&engine, "hello.wasm".as_ref(), options, Start::Released).await?;
+/// let route = Route { app: Arc::new(loaded.app), mount: Mount::default(), uploads: Uploads::Streamed };
 ///
 /// let bind = vec![([127, 0, 0, 1], 0).into()];
-/// let server = Server::bind(Config { bind, route, stop_grace: Duration::from_secs(10) })?;
+/// let server = Server::bind(Config { bind, route, static_folders: Vec::new(), stop_grace: Duration::from_secs(10) })?;
 /// println!("http://{}", server.local_addr()[0]);
 /// server.run(async { drop(tokio::signal::ctrl_c().await) }).await;
 /// # Ok(())
@@ -86,14 +87,14 @@ impl Server {
             std::net::TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
         };
         let listeners = config.bind.iter().map(named).collect::<io::Result<Vec<_>>>()?;
-        Self::with_listeners(listeners, config.route, config.stop_grace)
+        Self::with_listeners(listeners, config.route, config.static_folders, config.stop_grace)
     }
 
     /// Serves on listeners that were bound elsewhere: by a supervisor, or by a service manager.
     ///
     /// # Errors
     /// When a listener cannot be made ready for this runtime.
-    pub fn with_listeners(listeners: Vec<std::net::TcpListener>, route: Route, stop_grace: Duration) -> io::Result<Self> {
+    pub fn with_listeners(listeners: Vec<std::net::TcpListener>, route: Route, static_folders: Vec<StaticFolder>, stop_grace: Duration) -> io::Result<Self> {
         let ready = |listener: std::net::TcpListener| {
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
@@ -102,7 +103,7 @@ impl Server {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let limits = route.app.limits().clone();
         let admission = Arc::new(Admission::new(&limits));
-        let shared = Arc::new(Shared { router: Router::new(route), admission, limits, tasks: Tasks::default() });
+        let shared = Arc::new(Shared { router: Router::new(route, static_folders), admission, limits, tasks: Tasks::default() });
         Ok(Self { listeners, addresses, shared, stop_grace })
     }
 

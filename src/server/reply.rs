@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{Response, ext::ReasonPhrase};
 
-use super::access_log::Entry;
+use super::{access_log::Entry, static_files::FileBody};
 use crate::{
     exchange::{Aborted, Answer, ReplyBody},
     fault::Fault,
@@ -33,6 +33,7 @@ pub(super) struct Outgoing {
 
 enum Source {
     Guest(ReplyBody),
+    File(FileBody),
     Host(Option<Bytes>),
 }
 
@@ -54,6 +55,16 @@ pub(super) fn answer(answer: Answer, mut entry: Entry) -> Response<Outgoing> {
         fields.insert(header::CONTENT_LENGTH, length.into());
     }
     fields.entry(header::SERVER).or_insert(SERVER);
+    identify(&mut response);
+    response
+}
+
+/// A static file.
+pub(super) fn file(response: Response<FileBody>, mut entry: Entry) -> Response<Outgoing> {
+    entry.status(response.status());
+    entry.host_answered();
+    let mut response = response.map(|body| Outgoing { source: Source::File(body), entry });
+    response.headers_mut().insert(header::SERVER, SERVER);
     identify(&mut response);
     response
 }
@@ -95,6 +106,7 @@ impl Body for Outgoing {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         let poll = match &mut self.source {
             Source::Guest(body) => Pin::new(body).poll_frame(context),
+            Source::File(body) => Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|_| Aborted))),
             Source::Host(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         };
         if let Poll::Ready(Some(Ok(frame))) = &poll {
@@ -106,6 +118,7 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Guest(body) => body.is_end_stream(),
+            Source::File(body) => matches!(body, hyper_staticfile::Body::Empty),
             Source::Host(text) => text.is_none(),
         }
     }
@@ -113,6 +126,8 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Guest(body) => body.size_hint(),
+            // Its length stands in the head.
+            Source::File(body) => body.size_hint(),
             Source::Host(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX))),
         }
     }

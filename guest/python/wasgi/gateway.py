@@ -1,6 +1,6 @@
 """The exported ``call``: one request through a WSGI application."""
 
-import os
+import sys
 
 from componentize_py_types import Err
 from wit_world import exports
@@ -11,22 +11,28 @@ from .body import Body
 from .start_response import start_response
 
 _application = None
-_variables = {}
+_reseeded = True
 
 
-def serve(application, variables):
-    """Says which application is called, and what it set in ``os.environ`` while it was imported: the runtime empties that."""
-    global _application, _variables
-    _application, _variables = application, variables
+def serve(application):
+    """Says which application is called. What is in memory now is where all instances begin: the first request of each must differ."""
+    global _application, _reseeded
+    _application, _reseeded = application, False
+
+
+def _reseed():
+    global _reseeded
+    _reseeded = True
+    # `secrets`, `uuid4` and `os.urandom` ask the host; only this module keeps a state.
+    random = sys.modules.get("random")
+    if random is not None:
+        random.seed()
 
 
 class Application(exports.Application):
     def call(self, environ):
-        global _variables
-        if _variables:
-            for name, value in _variables.items():
-                os.environ.setdefault(name, value)
-            _variables = {}
+        if not _reseeded:
+            _reseed()
         environ = _environ.from_pairs(environ)
         input = environ["wsgi.input"]
         body = None

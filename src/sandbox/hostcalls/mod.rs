@@ -3,6 +3,7 @@
 //! An instance serves one exchange at a time, so its exchange lies in the store's state, and the calls need no handles.
 
 mod errors;
+mod hashing;
 mod input;
 mod response;
 

@@ -1,0 +1,79 @@
+"""What is asked of the frameworks beside serving: their settings, their commands, and that their debugger is off."""
+
+import runpy
+import sys
+
+
+class Refused(Exception):
+    """The application is not served as it is; the text says why, and what to do."""
+
+
+_KNOWN = ("bottle", "django", "falcon", "flask", "pyramid", "webob", "werkzeug")
+
+
+def found():
+    """Which of the known frameworks the application has imported."""
+    return [name for name in _KNOWN if name in sys.modules]
+
+
+def refuse_debugger(application):
+    """Werkzeug's debugger runs what a browser types."""
+    debug = sys.modules.get("werkzeug.debug")
+    if debug is None:
+        return
+    seen = set()
+    while application is not None and id(application) not in seen:
+        seen.add(id(application))
+        if isinstance(application, debug.DebuggedApplication) and application.evalex:
+            raise Refused(
+                "Werkzeug's debugger is on, which runs what a browser types: take DebuggedApplication out, or use `wasgi dev`, whose error page "
+                "runs nothing"
+            )
+        application = getattr(application, "wsgi_app", None) or getattr(application, "app", None)
+
+
+def django_settings(plan):
+    """The settings that decide about production; None without Django. Collects the static files, where the plan has a place for them."""
+    conf = sys.modules.get("django.conf")
+    if conf is None or not conf.settings.configured:
+        return None
+    settings = conf.settings
+    told = {
+        "debug": bool(settings.DEBUG),
+        "hosts": [str(host) for host in settings.ALLOWED_HOSTS],
+        "insecure_key": str(settings.SECRET_KEY).startswith("django-insecure-"),
+        "databases": {name: str(database.get("NAME")) for name, database in settings.DATABASES.items()},
+        "static": None,
+    }
+    url = settings.STATIC_URL
+    if url and "://" not in url and "django.contrib.staticfiles" in settings.INSTALLED_APPS:
+        root = str(settings.STATIC_ROOT or plan.get("static") or "")
+        if plan.get("static"):
+            from django.core.management import call_command
+
+            settings.STATIC_ROOT = root
+            call_command("collectstatic", interactive=False, verbosity=0)
+        told["static"] = {"url": url if url.startswith("/") else f"/{url}", "root": root}
+    return told
+
+
+# What a development server of its own does, `wasgi dev` does.
+_SERVERS = ("runserver", "run", "testserver")
+
+
+def manage(plan, arguments, imported):
+    """Runs a command; the exit status."""
+    if arguments and arguments[0] in _SERVERS:
+        raise Refused(f"`{arguments[0]}` is a server of its own: use `wasgi dev`")
+    if plan.get("manage"):
+        sys.argv = [plan["manage"], *arguments]
+        runpy.run_path(f"/0/{plan['manage']}", run_name="__main__")
+        return 0
+    application = imported()
+    flask = sys.modules.get("flask")
+    if flask is not None and isinstance(application, flask.Flask):
+        from flask.cli import FlaskGroup
+
+        FlaskGroup(create_app=lambda: application).main(args=list(arguments), prog_name="wasgi manage APP")
+        return 0
+    raise Refused("the application has neither a manage.py nor Flask's commands")

@@ -1,0 +1,132 @@
+"""The exported ``release``: imports an application under its tenant's environment, and runs its commands.
+
+A plan is JSON: ``module`` and ``name`` of the application, ``manage`` (its ``manage.py``), ``warm`` (paths that are requested), ``threads`` (``inline``), ``stubs``
+(names); at build also ``compile`` (folders), ``static`` (a folder for what Django collects) and ``development``. A report is JSON: ``error`` (``kind`` and
+``text``), ``traceback``, ``missing`` (modules), ``secrets`` (places), ``open`` (databases), ``warm`` (path and status), ``django`` (settings that matter).
+"""
+
+import gc
+import importlib
+import json
+import os
+import sys
+
+from wit_world import exports
+
+from . import database, find, frameworks, gateway, missing, runtime, threads, warm
+from .secret_watch import SecretWatch
+
+APP = "/0"
+# The time that the host gives to every folder of a bundle (`src/artifact/bundle.rs`).
+_FOLDER_TIME = 1
+
+
+class Release(exports.Release):
+    def prepare(self, plan):
+        plan = json.loads(plan)
+        report = {"error": None, "traceback": None, "missing": [], "secrets": [], "open": [], "warm": [], "frameworks": [], "django": None}
+        try:
+            _begin(plan)
+            runtime.compile_all(plan.get("compile", ()))
+            if plan.get("module") is not None:
+                application = _import(plan, report)
+                _finish(plan, report, application)
+        except BaseException as error:
+            _told(error, report)
+        return json.dumps(report)
+
+    def manage(self, plan, arguments):
+        plan = json.loads(plan)
+        report = {"error": None, "traceback": None, "missing": []}
+        try:
+            _begin(plan)
+            return frameworks.manage(plan, arguments, lambda: _import(plan, {}))
+        except SystemExit as left:
+            if isinstance(left.code, str):
+                print(left.code, file=sys.stderr)
+            return left.code & 255 if isinstance(left.code, int) else int(left.code is not None)
+        except BaseException as error:
+            _told(error, report)
+        finally:
+            sys.stdout.flush()
+        print(report["traceback"] or report["error"]["text"], file=sys.stderr)
+        return 1
+
+
+def _begin(plan):
+    # What the import system knows of these folders, it learned when there was no application in them.
+    sys.path_importer_cache.clear()
+    # As CPython has them: the application's folder, the standard library, the packages.
+    sys.path[:] = [APP, "/python", "/1", "/python/fallback"]
+    if plan.get("threads") == "inline":
+        threads.set_inline()
+    missing.stub(plan.get("stubs", ()))
+
+
+def _import(plan, report):
+    with SecretWatch(APP) as watch:
+        module = importlib.import_module(plan["module"])
+        application = find.application(module, plan.get("name"))
+    report["secrets"] = watch.places
+    return application
+
+
+def _finish(plan, report, application):
+    if not plan.get("development"):
+        frameworks.refuse_debugger(application)
+    report["frameworks"] = frameworks.found()
+    report["django"] = frameworks.django_settings(plan)
+    gateway.serve(application)
+    report["warm"] = [{"path": path, "status": warm.request(application, path)} for path in plan.get("warm", ())]
+    gc.collect()
+    report["open"] = database.forget()
+    _settle_finders()
+    gc.collect()
+
+
+def _told(error, report):
+    if isinstance(error, find.NotFound):
+        report["error"] = {"kind": "not-found", "text": str(error)}
+        return
+    if isinstance(error, frameworks.Refused):
+        report["error"] = {"kind": "refused", "text": str(error)}
+        return
+    variable = _variable(error)
+    if variable is not None:
+        report["error"] = {"kind": "environment", "text": variable}
+        report["traceback"] = find.told(error)
+        return
+    report["error"] = {"kind": "raised", "text": f"{type(error).__name__}: {error}"}
+    report["traceback"] = find.told(error)
+    report["missing"] = _missing(error)
+
+
+def _variable(error):
+    """The variable that was asked of os.environ and is not there."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    if not isinstance(error, KeyError) or frames is None or not error.args:
+        return None
+    code = frames.tb_frame.f_code
+    return str(error.args[0]) if code.co_qualname == "_Environ.__getitem__" else None
+
+
+def _missing(error):
+    """The modules that an ImportError and its causes miss."""
+    names, seen = [], set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, ImportError) and error.name and error.name not in names:
+            names.append(error.name)
+        error = error.__cause__ or error.__context__
+    return names
+
+
+def _settle_finders():
+    """The import system lists a folder again when its time has changed, which costs a call to the host for each name in it. The folders
+    of a bundle never change: what is known of them now stays true."""
+    for path, finder in sys.path_importer_cache.items():
+        if hasattr(finder, "_fill_cache"):
+            finder._fill_cache()
+            finder._path_mtime = _FOLDER_TIME

@@ -1,0 +1,106 @@
+//! A release: an application imported under its tenant's environment, and its memory kept as where all instances begin (12 factor: a release
+//! is a build with its configuration).
+//!
+//! The import runs in the sandbox, within the tenant's limits. A release holds what the environment holds: it lies in a folder of its
+//! tenant's in the private cache, readable by its owner alone, and the next one of the same tenant takes its place.
+
+use std::{
+    fs,
+
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use super::{
+    ArtifactFault, Artifacts, Opened,
+    cache::{digest, engine_name, found},
+    hex,
+};
+use crate::{
+    fault::{Fault, GuestFault, HostFault},
+    sandbox::{App, AppOptions, BadComponent, Engine, Instance, Plan, Report, snapshot},
+};
+
+/// What the lines of an import carry as their request.
+const REQUEST: &str = "release";
+
+impl Artifacts {
+    /// Where the release lies: its name says of what it was made.
+    pub(super) fn release_place(&self, engine: &Engine, opened: &Opened<'_>, options: &AppOptions, plan: &Plan) -> PathBuf {
+        let mut sum = Sha256::new();
+        let mut add = |part: &[u8]| {
+            sum.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            sum.update(part);
+        };
+        add(digest(opened.parts.component).as_bytes());
+        add(digest(opened.parts.bundle.unwrap_or_default()).as_bytes());
+        add(plan.json().as_bytes());
+        for (name, value) in &options.environment {
+            add(name.as_bytes());
+            add(value.as_bytes());
+        }
+        if let Some(storage) = &options.storage {
+            add(storage.limit.to_string().as_bytes());
+            storage.folders.iter().for_each(|folder| add(folder.guest.as_bytes()));
+        }
+        let name = format!("{}-{}.cwasm", hex(&sum.finalize()), engine_name(engine));
+        self.folder().join("releases").join(options.log.tenant().as_str()).join(name)
+    }
+
+    /// The release at `place`, or a new one.
+    pub(super) async fn released(
+        &self,
+        engine: &Engine,
+        opened: &Opened<'_>,
+        options: &AppOptions,
+        plan: &Plan,
+        place: &Path,
+    ) -> Result<(Component, Option<Report>), ArtifactFault> {
+        if let Some(component) = found(engine, place) {
+            return Ok((component, None));
+        }
+        let unprepared = self.instrumented(engine, opened.path, opened.parts.component)?;
+        let _alone = self.alone()?;
+        if let Some(component) = found(engine, place) {
+            return Ok((component, None));
+        }
+        let unreleased = |fault| ArtifactFault::Unreleased { path: opened.path.to_owned(), fault };
+        let refused = |fault: BadComponent| ArtifactFault::World { path: opened.path.to_owned(), fault };
+        let app = App::new(engine, &unprepared, options.clone()).map_err(refused)?;
+        let (component, report) = release(&app, opened.parts.component, plan).await.map_err(unreleased)?;
+        let folder = place.parent().unwrap_or(place);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
+        let component = self.compiled(engine, opened.path, place, &component)?;
+        forget_others(place);
+        Ok((component, Some(report)))
+    }
+}
+
+/// Imports the application, and takes a snapshot of the instance.
+async fn release(app: &App, component: &[u8], plan: &Plan) -> Result<(Vec<u8>, Report), GuestFault> {
+    let started = Instance::start(app, REQUEST).await;
+    let mut instance = started.map_err(|fault| match fault {
+        Fault::Guest(guest) => guest,
+        Fault::Client(_) | Fault::Busy(_) | Fault::Host(HostFault::Panicked) => GuestFault::Start("the host failed".to_owned()),
+        Fault::Host(host) => GuestFault::Start(host.to_string()),
+    })?;
+    let report = instance.prepare(app, plan).await?;
+    if let Some(raised) = report.raised() {
+        return Err(GuestFault::Raised(raised));
+    }
+    let component = snapshot(app, component, instance).await?;
+    Ok((component, report))
+}
+
+/// Removes the tenant's other releases: they hold what its environment was. Who runs one of them has it mapped, and goes on.
+fn forget_others(place: &Path) {
+    let others = place.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    for other in others.filter(|other| other.path() != place) {
+        if let Err(error) = fs::remove_file(other.path()) {
+            tracing::warn!("an old release, {}, cannot be removed: {error}", other.path().display());
+        }
+    }
+}

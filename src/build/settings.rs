@@ -1,0 +1,141 @@
+//! `wasgi.toml`: what an application's author says of it beyond its code. All mistakes are told at once.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use super::BuildFault;
+
+/// The file, in the application's folder.
+const FILE: &str = "wasgi.toml";
+const STUBS: [&str; 4] = ["fcntl", "grp", "pwd", "ssl"];
+
+/// What it says.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The application's name.
+    pub name: Option<String>,
+    /// `module:name`.
+    pub app: Option<String>,
+    /// `[build]`.
+    pub build: Build,
+    /// `[python]`.
+    pub python: Python,
+    /// `[static]`: URL paths, and where their files lie: in the application's folder, or in `/data`.
+    pub r#static: BTreeMap<String, String>,
+    /// `[env]`: variables where the tenant's environment has none of the name. Not for secrets: they are stored in the built file.
+    pub env: BTreeMap<String, String>,
+}
+
+/// `[build]`.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Build {
+    /// Paths that are requested before the first request, so that what is done once is done.
+    pub warm: Vec<String>,
+}
+
+/// `[python]`.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Python {
+    /// `inline`: a thread runs when it is started.
+    pub threads: Option<String>,
+    /// Modules that are stubbed.
+    pub stubs: Vec<String>,
+}
+
+impl Settings {
+    /// Reads `wasgi.toml` in `folder`, if there is one.
+    ///
+    /// # Errors
+    /// [`BuildFault`] with every mistake in it.
+    pub fn of(folder: &Path) -> Result<Self, BuildFault> {
+        let file = folder.join(FILE);
+        if !file.is_file() {
+            return Ok(Self::default());
+        }
+        let text = fs::read_to_string(&file).map_err(BuildFault::io(&file))?;
+        Self::parse(&text).map_err(|mistakes| {
+            let count = mistakes.len();
+            let what = format!("{} has {count} problem{}", file.display(), if count == 1 { "" } else { "s" });
+            BuildFault::new(what, mistakes.join("\n"), "docs/app-authors.md says what may stand there")
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, Vec<String>> {
+        let settings: Self = toml::from_str(text).map_err(|error| vec![error.to_string().trim_end().to_owned()])?;
+        let mut mistakes = Vec::new();
+        for path in settings.build.warm.iter().filter(|path| !path.starts_with('/')) {
+            mistakes.push(format!("build.warm: `{path}` must start with `/`"));
+        }
+        if let Some(threads) = settings.python.threads.as_deref().filter(|threads| *threads != "inline") {
+            mistakes.push(format!("python.threads: `{threads}` is not known; the one choice is \"inline\""));
+        }
+        for stub in settings.python.stubs.iter().filter(|stub| !STUBS.contains(&stub.as_str())) {
+            mistakes.push(format!("python.stubs: there is no stub for `{stub}`; there are {}", STUBS.join(", ")));
+        }
+        for (url, root) in &settings.r#static {
+            if !(url.starts_with('/') && url.ends_with('/') && url.len() > 1) {
+                mistakes.push(format!("static: the URL path `{url}` must start and end with `/`, and be more than that"));
+            }
+            let inside = root.strip_prefix("/data/").unwrap_or(root);
+            if inside.is_empty() || inside.starts_with('/') || inside.split('/').any(|part| part == "..") {
+                mistakes.push(format!("static.{url:?}: `{root}` is neither a folder of the application nor one in /data"));
+            }
+        }
+        for name in settings.env.keys().filter(|name| !is_variable(name)) {
+            mistakes.push(format!("env: `{name}` is no name of a variable"));
+        }
+        if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+    }
+
+    /// Where the files of a static folder lie, as the guest sees them.
+    pub(super) fn guest_path(root: &str) -> String {
+        if root.starts_with("/data/") { root.trim_end_matches('/').to_owned() } else { format!("/0/{}", root.trim_end_matches('/')) }
+    }
+}
+
+/// Whether `name` can name a variable: letters, digits and `_`, and no digit first.
+#[must_use]
+pub fn is_variable(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.is_empty() && name.chars().all(word) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let text = "name = 'blog'\napp = 'blog:app'\n[build]\nwarm = ['/']\n[python]\nthreads = 'inline'\nstubs = ['fcntl']\n[static]\n'/media/' = '/data/media'\n[env]\nTZ = 'UTC'\n";
+        let settings = Settings::parse(text).unwrap();
+        let expected = Settings {
+            name: Some("blog".into()),
+            app: Some("blog:app".into()),
+            build: Build { warm: vec!["/".into()] },
+            python: Python { threads: Some("inline".into()), stubs: vec!["fcntl".into()] },
+            r#static: [("/media/".into(), "/data/media".into())].into(),
+            env: [("TZ".into(), "UTC".into())].into(),
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let text = "[build]\nwarm = ['x']\n[python]\nthreads = 'real'\nstubs = ['ctypes']\n[static]\nstatic = '../x'\n[env]\n'1A' = ''\n";
+        let mistakes = Settings::parse(text).unwrap_err();
+        assert_eq!(
+            mistakes,
+            [
+                "build.warm: `x` must start with `/`",
+                "python.threads: `real` is not known; the one choice is \"inline\"",
+                "python.stubs: there is no stub for `ctypes`; there are fcntl, grp, pwd, ssl",
+                "static: the URL path `static` must start and end with `/`, and be more than that",
+                "static.\"static\": `../x` is neither a folder of the application nor one in /data",
+                "env: `1A` is no name of a variable",
+            ]
+        );
+        assert!(Settings::parse("[biuld]").unwrap_err()[0].contains("unknown field `biuld`"));
+    }
+}

@@ -1,0 +1,243 @@
+//! What a volume may hold: a sum over an instance's life for `/tmp`, and what is stored now for `/data`.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
+
+/// What a new name costs: an inode and its entry.
+pub(super) const NAME_BYTES: u64 = 4 << 10;
+/// Names that an instance may make in its life. Removing them takes time, and listing them memory.
+pub(super) const LIFE_NAMES: u64 = 4_096;
+/// Folders that it may make: none lies deeper, so that removing them takes few files and little stack.
+const LIFE_FOLDERS: u64 = 64;
+/// Names that a volume holds: they are counted on the thread that serves, and that must take milliseconds.
+const STORED_NAMES: u64 = 16_384;
+/// A volume that is full is counted anew at most so often.
+const RECOUNT: Duration = Duration::from_secs(1);
+
+/// The quota of one volume.
+#[derive(Debug)]
+pub(super) enum Quota {
+    /// Everything that is written in an instance's life, never credited: an unlinked file that is still open uses disk too, and nobody
+    /// sees it.
+    Life(Mutex<Life>),
+    /// What is stored, over all instances: growth is charged, and what was deleted is found by counting again.
+    Stored(Mutex<Stored>),
+}
+
+/// What an instance has written.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    limit: u64,
+    bytes: u64,
+    names: u64,
+    folders: u64,
+}
+
+/// What a volume holds.
+#[derive(Debug)]
+pub(super) struct Stored {
+    folder: PathBuf,
+    limit: u64,
+    bytes: u64,
+    names: u64,
+    counted: Option<Instant>,
+    /// Files that guests hold open: without a name they use disk all the same.
+    open: Vec<Weak<std::fs::File>>,
+}
+
+fn full<T>() -> Result<T, ErrorCode> {
+    Err(ErrorCode::InsufficientSpace)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Quota {
+    pub(super) fn life(limit: u64) -> Self {
+        Self::Life(Mutex::new(Life { limit, ..Life::default() }))
+    }
+
+    /// Counts what lies in `folder`.
+    pub(super) fn stored(folder: PathBuf, limit: u64) -> Self {
+        let mut stored = Stored { folder, limit, bytes: 0, names: 0, counted: None, open: Vec::new() };
+        stored.count();
+        Self::Stored(Mutex::new(stored))
+    }
+
+    /// `len` bytes are written at `offset` of a file that has `size`.
+    pub(super) fn write(&self, len: u64, offset: u64, size: impl FnOnce() -> u64) -> Result<(), ErrorCode> {
+        match self {
+            Self::Life(life) => lock(life).charge(len),
+            Self::Stored(stored) => lock(stored).grow(offset.saturating_add(len).saturating_sub(size()), 0),
+        }
+    }
+
+    /// A file of `size` becomes `wanted` long.
+    pub(super) fn resize(&self, wanted: u64, size: impl FnOnce() -> u64) -> Result<(), ErrorCode> {
+        match self {
+            Self::Life(life) => lock(life).charge(wanted),
+            Self::Stored(stored) => lock(stored).grow(wanted.saturating_sub(size()), 0),
+        }
+    }
+
+    /// A new name.
+    pub(super) fn name(&self) -> Result<(), ErrorCode> {
+        match self {
+            Self::Life(life) => lock(life).name(),
+            Self::Stored(stored) => lock(stored).grow(NAME_BYTES, 1),
+        }
+    }
+
+    /// A new folder.
+    pub(super) fn folder(&self) -> Result<(), ErrorCode> {
+        self.name()?;
+        match self {
+            Self::Life(life) => lock(life).folder(),
+            Self::Stored(_) => Ok(()),
+        }
+    }
+
+    /// A file is open for writing.
+    pub(super) fn opened(&self, file: &Arc<std::fs::File>) {
+        if let Self::Stored(stored) = self {
+            let mut stored = lock(stored);
+            stored.open.retain(|file| file.strong_count() > 0);
+            stored.open.push(Arc::downgrade(file));
+        }
+    }
+
+    /// Whether half of a life's quota is used.
+    pub(super) fn is_worn(&self) -> bool {
+        match self {
+            Self::Life(life) => lock(life).is_worn(),
+            Self::Stored(_) => false,
+        }
+    }
+}
+
+impl Life {
+    fn charge(&mut self, bytes: u64) -> Result<(), ErrorCode> {
+        match self.bytes.checked_add(bytes).filter(|bytes| *bytes <= self.limit) {
+            Some(bytes) => self.bytes = bytes,
+            None => return full(),
+        }
+        Ok(())
+    }
+
+    fn name(&mut self) -> Result<(), ErrorCode> {
+        if self.names >= LIFE_NAMES {
+            return full();
+        }
+        self.charge(NAME_BYTES)?;
+        self.names += 1;
+        Ok(())
+    }
+
+    fn folder(&mut self) -> Result<(), ErrorCode> {
+        if self.folders >= LIFE_FOLDERS {
+            return full();
+        }
+        self.folders += 1;
+        Ok(())
+    }
+
+    fn is_worn(&self) -> bool {
+        self.bytes > self.limit / 2 || self.names > LIFE_NAMES / 2 || self.folders > LIFE_FOLDERS / 2
+    }
+}
+
+impl Stored {
+    fn grow(&mut self, bytes: u64, names: u64) -> Result<(), ErrorCode> {
+        if self.admit(bytes, names) {
+            return Ok(());
+        }
+        if self.counted.is_none_or(|counted| counted.elapsed() >= RECOUNT) {
+            self.count();
+        }
+        if self.admit(bytes, names) { Ok(()) } else { full() }
+    }
+
+    fn admit(&mut self, bytes: u64, names: u64) -> bool {
+        let (all, named) = (self.bytes.saturating_add(bytes), self.names.saturating_add(names));
+        // Nothing new is nothing to refuse, however full the volume is.
+        let fits = bytes == 0 && names == 0 || all <= self.limit && named <= STORED_NAMES;
+        if fits {
+            (self.bytes, self.names) = (all, named);
+        }
+        fits
+    }
+
+    /// What lies there now, and what is open without a name. Errors on the way leave out what they hide.
+    fn count(&mut self) {
+        let (mut bytes, mut names) = (0_u64, 0_u64);
+        for entry in walkdir::WalkDir::new(&self.folder).min_depth(1).into_iter().flatten() {
+            let size = entry.metadata().map_or(0, |status| if status.is_file() { status.len() } else { 0 });
+            bytes = bytes.saturating_add(size).saturating_add(NAME_BYTES);
+            names += 1;
+        }
+        self.open.retain(|file| file.strong_count() > 0);
+        for file in self.open.iter().filter_map(Weak::upgrade) {
+            let nameless = file.metadata().ok().filter(|status| std::os::unix::fs::MetadataExt::nlink(status) == 0);
+            bytes = bytes.saturating_add(nameless.map_or(0, |status| status.len()));
+        }
+        (self.bytes, self.names, self.counted) = (bytes, names, Some(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: Result<(), ErrorCode> = Err(ErrorCode::InsufficientSpace);
+
+    #[test]
+    fn a_life_is_charged_under_and_at_its_limit_and_refused_over_it() {
+        let quota = Quota::life(10);
+        assert_eq!([quota.write(9, 0, || 0), quota.write(1, 0, || 100), quota.write(1, 0, || 100)], [Ok(()), Ok(()), FULL]);
+        assert_eq!(quota.resize(u64::MAX, || 0), FULL);
+    }
+
+    #[test]
+    fn names_of_a_life_are_counted_under_and_at_their_limit_and_refused_over_it() {
+        let quota = Quota::life(u64::MAX);
+        assert!((0..LIFE_NAMES).all(|_| quota.name() == Ok(())));
+        assert_eq!(quota.name(), FULL);
+    }
+
+    #[test]
+    fn a_volume_is_charged_for_growth_only_and_counted_again_when_it_is_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        std::fs::write(&file, vec![0; 1_000]).unwrap();
+        let quota = Quota::stored(folder.path().to_owned(), 2 * NAME_BYTES);
+        let room = NAME_BYTES - 1_000;
+        assert_eq!([quota.write(1_000, 0, || 1_000), quota.write(room, 1_000, || 1_000)], [Ok(()), Ok(())]);
+        assert_eq!(quota.write(1, 0, || 0), FULL, "full, and counted a moment ago");
+        let Quota::Stored(stored) = &quota else { panic!() };
+        lock(stored).counted = None;
+        assert_eq!(quota.write(1, 0, || 0), Ok(()), "what was charged was never written");
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_counted_while_it_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, vec![0; 1_000]).unwrap();
+        let quota = Quota::stored(folder.path().to_owned(), 1_500);
+        let file = Arc::new(std::fs::File::open(&path).unwrap());
+        quota.opened(&file);
+        std::fs::remove_file(&path).unwrap();
+        let Quota::Stored(stored) = &quota else { panic!() };
+        lock(stored).counted = None;
+        assert_eq!(quota.resize(501, || 0), FULL);
+        drop(file);
+        lock(stored).counted = None;
+        assert_eq!(quota.resize(501, || 0), Ok(()));
+    }
+}

@@ -1,0 +1,232 @@
+//! A component whose instances begin where another one stood: its memory and globals, taken after it has prepared itself.
+//!
+//! wasmtime-wizer does the work, in three steps: [`instrumented`] adds exports through which a component's state can be read; the host
+//! instantiates that and has it prepare itself, within the limits of every instance; [`snapshot`] reads the state and writes a component
+//! that begins with it. What of the state belongs to the old instance alone, the handles of its open folders and streams, is forgotten
+//! before, by functions that componentize-py's own runtime calls at the end of a build.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+use wasm_encoder::{
+    Alias, CanonicalFunctionSection, ComponentAliasSection, ComponentExportKind, ComponentExportSection, ComponentSection,
+    ComponentTypeSection, ComponentValType, Encode, ExportKind,
+};
+use wasmparser::{
+    CanonicalFunction, ComponentAlias, ComponentExternalKind as Kind, ComponentOuterAliasKind, ExternalKind, Instance as CoreInstance, Parser,
+    Payload,
+};
+use wasmtime::{
+    Store,
+    component::{ComponentNamedList, Instance as ComponentInstance, Lift, TypedFunc, WasmList},
+};
+use wasmtime_wizer::{ComponentInstanceState, Wizer};
+
+use super::{app::App, instance::Instance, state::State};
+use crate::fault::GuestFault;
+
+/// Makes the guest's libc forget the folders and streams that it has open.
+const FORGET: [&str; 2] = ["__wasilibc_reset_preopens", "reset_adapter_state"];
+/// What the exports that call them are named, with a number.
+const EXPORT: &str = "wasgi-forget-";
+
+/// A component of which no snapshot can be made.
+#[derive(Debug, Error)]
+#[error("no release can be made of this component: {0}")]
+pub struct NotReleasable(String);
+
+/// `component` with exports through which its state can be read.
+///
+/// # Errors
+/// [`NotReleasable`] for a component of a shape that wasmtime-wizer does not know.
+pub fn instrumented(component: &[u8]) -> Result<Vec<u8>, NotReleasable> {
+    let forgetful = forgetful(component)?;
+    let refused = |error: wasmtime::Error| NotReleasable(format!("{error:#}"));
+    Wizer::new().instrument_component(&forgetful).map(|(_, instrumented)| instrumented).map_err(refused)
+}
+
+/// `component`, beginning with the state of `instance`, which is one of [`instrumented`]'s.
+///
+/// # Errors
+/// [`GuestFault`] when the guest cannot be read any more.
+pub async fn snapshot(app: &App, component: &[u8], mut instance: Instance) -> Result<Vec<u8>, GuestFault> {
+    let failed = |error: &dyn std::fmt::Display| GuestFault::Start(format!("no release can be made of it: {error}"));
+    let forgetful = forgetful(component).map_err(|error| failed(&error))?;
+    let wizer = Wizer::new();
+    let (context, _) = wizer.instrument_component(&forgetful).map_err(|error| failed(&format!("{error:#}")))?;
+    let _running = app.engine().running();
+    let (store, component) = instance.parts();
+    let mut reader = Reader { store, component, failed: None };
+    for number in 0.. {
+        let name = format!("{EXPORT}{number}");
+        if reader.component.get_export_index(&mut *reader.store, None, &name).is_none() {
+            break;
+        }
+        reader.call::<()>(None, &name).await;
+    }
+    let released = wizer.snapshot_component(&context, &mut reader).await.map_err(|error| failed(&format!("{error:#}")))?;
+    match reader.failed {
+        Some(error) => Err(failed(&format!("{error:#}"))),
+        None => Ok(released),
+    }
+}
+
+/// Reads the state through the exports. The trait has no way to fail: what failed is kept, and the result then thrown away.
+struct Reader<'a> {
+    store: &'a mut Store<State>,
+    component: ComponentInstance,
+    failed: Option<wasmtime::Error>,
+}
+
+impl Reader<'_> {
+    fn func<R: ComponentNamedList + Lift + Send + Sync + 'static>(&mut self, instance: Option<&str>, name: &str) -> wasmtime::Result<TypedFunc<(), R>> {
+        let missing = || wasmtime::Error::msg(format!("it has no export `{name}`"));
+        let outer = match instance {
+            Some(instance) => Some(self.component.get_export_index(&mut *self.store, None, instance).ok_or_else(missing)?),
+            None => None,
+        };
+        let index = self.component.get_export_index(&mut *self.store, outer.as_ref(), name).ok_or_else(missing)?;
+        self.component.get_typed_func(&mut *self.store, index)
+    }
+
+    async fn call<R: ComponentNamedList + Lift + Send + Sync + 'static>(&mut self, instance: Option<&str>, name: &str) -> Option<R> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let called = match self.func::<R>(instance, name) {
+            Ok(func) => func.call_async(&mut *self.store, ()).await,
+            Err(error) => Err(error),
+        };
+        called.map_err(|error| self.failed = Some(error)).ok()
+    }
+}
+
+impl ComponentInstanceState for Reader<'_> {
+    async fn call_func_ret_list_u8(&mut self, instance: &str, func: &str, contents: impl FnOnce(&[u8]) + Send) {
+        // Without limit on what one call may hand over: it is the guest's whole memory, which has its own.
+        self.store.set_hostcall_fuel(usize::MAX);
+        let list = self.call::<(WasmList<u8>,)>(Some(instance), func).await;
+        contents(list.as_ref().map_or(&[], |(list,)| list.as_le_slice(&*self.store)));
+    }
+
+    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
+        self.call::<(i32,)>(Some(instance), func).await.map_or(0, |(value,)| value)
+    }
+
+    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
+        self.call::<(i64,)>(Some(instance), func).await.map_or(0, |(value,)| value)
+    }
+
+    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
+        self.call::<(f32,)>(Some(instance), func).await.map_or(0, |(value,)| value.to_bits())
+    }
+
+    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
+        self.call::<(f64,)>(Some(instance), func).await.map_or(0, |(value,)| value.to_bits())
+    }
+}
+
+/// The sizes of a component's index spaces, and where the functions of [`FORGET`] are.
+#[derive(Default)]
+struct Spaces {
+    core_instances: u32,
+    core_funcs: u32,
+    funcs: u32,
+    types: u32,
+    forget: Vec<(u32, String)>,
+}
+
+impl Spaces {
+    fn of(component: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
+        let (mut spaces, mut depth) = (Self::default(), 0_u32);
+        for payload in Parser::new(0).parse_all(component) {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "of 30 kinds of section these count")]
+            match payload? {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                _ if depth > 0 => {}
+                Payload::InstanceSection(instances) => {
+                    for instance in instances {
+                        spaces.core_instance(&instance?);
+                    }
+                }
+                Payload::ComponentAliasSection(aliases) => {
+                    for alias in aliases {
+                        spaces.alias(&alias?);
+                    }
+                }
+                Payload::ComponentCanonicalSection(functions) => {
+                    for function in functions {
+                        match function? {
+                            CanonicalFunction::Lift { .. } => spaces.funcs += 1,
+                            _ => spaces.core_funcs += 1,
+                        }
+                    }
+                }
+                Payload::ComponentImportSection(imports) => {
+                    for import in imports {
+                        spaces.add(import?.ty.kind());
+                    }
+                }
+                Payload::ComponentExportSection(exports) => {
+                    for export in exports {
+                        spaces.add(export?.kind);
+                    }
+                }
+                Payload::ComponentTypeSection(types) => spaces.types += types.count(),
+                _ => {}
+            }
+        }
+        Ok(spaces)
+    }
+
+    fn core_instance(&mut self, instance: &CoreInstance<'_>) {
+        if let CoreInstance::FromExports(exports) = instance {
+            let found = exports.iter().filter(|export| export.kind == ExternalKind::Func && FORGET.contains(&export.name));
+            self.forget.extend(found.map(|export| (self.core_instances, export.name.to_owned())));
+        }
+        self.core_instances += 1;
+    }
+
+    fn alias(&mut self, alias: &ComponentAlias<'_>) {
+        match alias {
+            ComponentAlias::CoreInstanceExport { kind: ExternalKind::Func, .. } => self.core_funcs += 1,
+            ComponentAlias::InstanceExport { kind, .. } => self.add(*kind),
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => self.types += 1,
+            ComponentAlias::CoreInstanceExport { .. } | ComponentAlias::Outer { .. } => {}
+        }
+    }
+
+    fn add(&mut self, kind: Kind) {
+        match kind {
+            Kind::Func => self.funcs += 1,
+            Kind::Type => self.types += 1,
+            Kind::Module | Kind::Value | Kind::Instance | Kind::Component => {}
+        }
+    }
+}
+
+/// `component` with exports for the functions of [`FORGET`], each instance of them once.
+fn forgetful(component: &[u8]) -> Result<Vec<u8>, NotReleasable> {
+    let spaces = Spaces::of(component).map_err(|error| NotReleasable(error.to_string()))?;
+    let mut types = ComponentTypeSection::new();
+    types.function().params::<_, ComponentValType>([]).result(None);
+    let (mut aliases, mut lifts, mut exports) = (ComponentAliasSection::new(), CanonicalFunctionSection::new(), ComponentExportSection::new());
+    for (number, (instance, name)) in (0..).zip(&spaces.forget) {
+        aliases.alias(Alias::CoreInstanceExport { instance: *instance, kind: ExportKind::Func, name });
+        lifts.lift(spaces.core_funcs + number, spaces.types, []);
+        // An export is a new item of its space, but these stand behind all that is lifted.
+        exports.export(Cow::from(format!("{EXPORT}{number}")).as_ref(), ComponentExportKind::Func, spaces.funcs + number, None);
+    }
+    let mut forgetful = component.to_vec();
+    push(&mut forgetful, &types);
+    push(&mut forgetful, &aliases);
+    push(&mut forgetful, &lifts);
+    push(&mut forgetful, &exports);
+    Ok(forgetful)
+}
+
+fn push(component: &mut Vec<u8>, section: &(impl ComponentSection + Encode)) {
+    component.push(section.id());
+    section.encode(component);
+}
