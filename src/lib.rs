@@ -25,6 +25,6 @@ pub use self::{
     exchange::{Route, Uploads},
     limits::Limits,
     sandbox::{App, AppOptions, Engine, Folder, Isolation, Storage, TenantLog},
-    server::{Config, Server, StaticFolder},
+    server::{Config, Errors, Server, StaticFolder},
     tenant::{Mount, TenantId},
 };

@@ -83,6 +83,9 @@ impl Artifacts {
         let mut options = options;
         if let Some(bundle) = opened.parts.bundle {
             options.files = self.bundle(path, bundle, &options.limits)?;
+            // What may be written stands where the bundle has the same.
+            let kept = |file: &Folder| !options.storage.iter().any(|storage| storage.folders.iter().any(|folder| folder.guest == file.guest));
+            options.files = options.files.iter().filter(|file| kept(file)).cloned().collect();
         }
         let (component, report) = self.component(engine, &opened, &mut options, start).await?;
         let app = App::new(engine, &component, options).map_err(|fault| ArtifactFault::World { path: path.to_owned(), fault })?;

@@ -44,6 +44,9 @@ pub struct Meta {
     pub builder: String,
     /// What its author should know.
     pub warnings: Vec<String>,
+    /// Whether the build has imported the application: it may need an environment that only its host has.
+    #[serde(default)]
+    pub tried: bool,
     /// How a release is made of it.
     #[serde(default)]
     pub plan: Option<Plan>,

@@ -4,6 +4,7 @@
 //! run only pip and componentize-py, both pinned, in an environment of their own.
 
 mod embedded;
+mod live;
 mod packages;
 mod progress;
 mod runtime;
@@ -24,6 +25,7 @@ use thiserror::Error;
 
 use self::{packages::Requirements, runtime::Runtime, tools::Tools, trial::{Trial, judged}};
 pub use self::{
+    live::{Change, Live},
     packages::{Packages, Sdist},
     progress::Progress,
     settings::{Settings, is_variable},
@@ -129,7 +131,8 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
     }
     let requirements = Requirements::of(&source.folder)?;
     let inputs = inputs(request, &staged, &requirements)?;
-    if let Some(meta) = artifact::meta(output).filter(|meta| meta.inputs == inputs) {
+    let tried_again = |meta: &Meta| !meta.tried && !request.environment.is_empty();
+    if let Some(meta) = artifact::meta(output).filter(|meta| meta.inputs == inputs && !tried_again(meta)) {
         progress.step("build", &format!("{} is up to date", output.display()));
         return finished(output, meta, false);
     }
@@ -150,6 +153,7 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
         inputs,
         builder: format!("wasgi {}, componentize-py {}", env!("CARGO_PKG_VERSION"), tools::COMPONENTIZE),
         warnings: warnings(&report, &packages),
+        tried: report.error.is_none(),
         buffered_uploads: !report.frameworks.iter().any(|name| matches!(name.as_str(), "werkzeug" | "webob")),
         static_files: static_files(settings, &report),
         environment: settings.env.clone().into_iter().collect(),
@@ -237,7 +241,7 @@ fn alone(cache: &Path) -> Result<fs::File, BuildFault> {
 
 /// A digest of everything that the result depends on.
 fn inputs(request: &Request, staged: &Path, requirements: &Requirements) -> Result<String, BuildFault> {
-    let Request { source, sdist, settings, purpose, environment, .. } = request;
+    let Request { source, sdist, settings, purpose, .. } = request;
     let mut digest = Sha256::new();
     let mut add = |part: &[u8]| {
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -248,8 +252,6 @@ fn inputs(request: &Request, staged: &Path, requirements: &Requirements) -> Resu
         add(part.as_bytes());
     }
     add(format!("{sdist:?} {purpose:?} {settings:?} {:?}", source.manage).as_bytes());
-    // What the import saw may show in what was collected.
-    add(format!("{environment:?}").as_bytes());
     add(runtime::digest().as_bytes());
     for text in requirements.files.values() {
         add(text.as_bytes());

@@ -28,7 +28,7 @@ use crate::{
 
 /// Folders beside an application's code that lie in `/data`, under the same name: what Flask calls the instance folder, and where Django
 /// projects keep what was uploaded.
-const KEPT: [&str; 2] = ["instance", "media"];
+pub(super) const KEPT: [&str; 2] = ["instance", "media"];
 
 /// Connections and the files of guests are open files; the usual soft limit of 1 024 is meant for programs that use select().
 pub(super) fn raise_open_files() {

@@ -108,6 +108,9 @@ pub(super) struct Dev {
 pub(super) struct Manage {
     /// A built file, a folder, a Python file, or module:name; what is no built file is built first
     pub what: String,
+    /// Let the command write the application's own folder, as makemigrations does
+    #[arg(long)]
+    pub write: bool,
     /// The command and its arguments: migrate, createsuperuser --noinput, …
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub command: Vec<String>,

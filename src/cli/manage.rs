@@ -1,10 +1,10 @@
 //! `wasgi manage`: a management command of an application, in the sandbox, with what the application is given when it is served.
 
-use super::{app, args, fault::Failure};
+use super::{app, args, build, fault::Failure};
 use crate::{
     artifact::{Loaded, Start},
     fault::Fault,
-    sandbox::{Instance, Streams},
+    sandbox::{Folder, Instance, Storage, Streams},
     telemetry,
 };
 
@@ -14,6 +14,13 @@ pub(super) fn run(typed: args::Manage) -> Result<(), Failure> {
     let file = app::built(&typed.what, typed.allow_sdist, &typed.grants.environment, &typed.common)?;
     let mut options = app::options(&file, &typed.grants, &limits)?;
     options.streams = Streams::Terminal;
+    if typed.write {
+        let folder = build::request(&typed.what, None, typed.allow_sdist, &typed.common)?.source.folder;
+        let kept = options.storage.take();
+        let mut storage = kept.unwrap_or_else(|| Storage { root: folder.clone(), folders: Vec::new(), limit: limits.data_bytes });
+        storage.folders.push(Folder { host: folder, guest: "/0".to_owned() });
+        options.storage = Some(storage);
+    }
     let loaded = app::load(&file, options, Start::Unprepared, &typed.grants, &typed.common)?;
     match app::runtime()?.block_on(manage(&loaded, &typed.command))? {
         0 => Ok(()),

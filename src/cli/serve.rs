@@ -17,7 +17,7 @@ use crate::{
     exchange::{Route, Uploads},
     limits::{Amount, Unit},
     sandbox::Engine,
-    server::{Config, Server},
+    server::{Config, Errors, Server},
     telemetry,
     tenant::Mount,
 };
@@ -46,7 +46,7 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     };
     let route = Route { app: Arc::new(loaded.app), mount, uploads };
     let stop_grace = Duration::from_secs(typed.stop_grace.into());
-    app::runtime()?.block_on(serve(Config { bind: typed.bind, route, static_folders, stop_grace }))
+    app::runtime()?.block_on(serve(Config { bind: typed.bind, route, static_folders, stop_grace, errors: Errors::Hidden }))
 }
 
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
@@ -86,7 +86,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
 
 /// The line that says that requests are answered from now on; data, so that a script can wait for it.
 #[expect(clippy::print_stdout, reason = "standard output carries data")]
-fn ready(url: &str) {
+pub(super) fn ready(url: &str) {
     println!("ready  {url}");
 }
 

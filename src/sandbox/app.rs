@@ -1,7 +1,10 @@
 //! An application that is ready to be instantiated: its component, linked, with what it may touch and how it is isolated.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use super::{
     filesystem::{self, Folder, Storage, Volumes},
     instance::Instance,
     log::TenantLog,
-    report::Plan,
+    report::{Plan, Report},
     state::State,
 };
 use crate::limits::Limits;
@@ -96,6 +99,10 @@ pub struct App {
     options: AppOptions,
     volumes: Volumes,
     idle: Mutex<Vec<Instance>>,
+    /// What is counted by [`App::renew`].
+    generation: AtomicU64,
+    /// What the last instance that prepared itself said.
+    report: Mutex<Option<Report>>,
 }
 
 impl App {
@@ -111,7 +118,7 @@ impl App {
         let has_release = ReleasablePre::new(pre.clone()).is_ok();
         let pre = bindings::OfferedPre::new(pre).map_err(bad)?;
         let volumes = Volumes::open(&options.files, options.storage.as_ref()).map_err(BadComponent::Folder)?;
-        Ok(Self { engine: engine.clone(), pre, has_release, options, volumes, idle: Mutex::default() })
+        Ok(Self { engine: engine.clone(), pre, has_release, options, volumes, idle: Mutex::default(), generation: AtomicU64::new(0), report: Mutex::default() })
     }
 
     /// How it runs.
@@ -158,6 +165,29 @@ impl App {
 
     pub(super) fn give_back(&self, instance: Instance) {
         self.idle().push(instance);
+    }
+
+    /// From now on instances begin anew: those that wait are dropped, and those that work are not kept. For an application whose files have
+    /// changed.
+    pub fn renew(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.idle().clear();
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn note(&self, report: Report) {
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+    }
+
+    /// Whether a running instance reads templates and static files again when they have changed: the SDK sees to that for the frameworks
+    /// that it knows, in development.
+    #[must_use]
+    pub fn rereads_content(&self) -> bool {
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.as_ref().is_some_and(|report| report.frameworks.iter().any(|name| matches!(name.as_str(), "bottle" | "django" | "flask")))
     }
 
     /// Drops the instances that have been idle for `reuse_idle_ms` or have come of age. Called now and then, so that an app without

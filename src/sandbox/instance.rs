@@ -55,6 +55,7 @@ pub struct Instance {
     rested: Instant,
     first_bytes: usize,
     served: u32,
+    generation: u64,
     broken: bool,
 }
 
@@ -94,7 +95,7 @@ impl Instance {
     /// # Errors
     /// As [`Instance::of`].
     pub async fn start(app: &App, request_id: &str) -> Result<Self, Fault> {
-        let limits = app.limits();
+        let (limits, generation) = (app.limits(), app.generation());
         let state = state(app)?;
         state.log.begin(request_id);
         let meter = Arc::clone(&state.meter);
@@ -116,12 +117,13 @@ impl Instance {
         };
         let guest = app.pre().load(&mut store, &instance).map_err(|error| not_started(&error))?;
         let now = Instant::now();
-        let mut instance = Self { store, instance, guest, meter, born: now, rested: now, first_bytes: 0, served: 0, broken: false };
+        let mut instance = Self { store, instance, guest, meter, born: now, rested: now, first_bytes: 0, served: 0, generation, broken: false };
         if let Some(plan) = &app.options().plan {
             let report = instance.prepare(app, plan).await?;
             if let Some(raised) = report.raised() {
                 return Err(GuestFault::Raised(raised).into());
             }
+            app.note(report);
         }
         instance.first_bytes = instance.store.data().limiter.used();
         Ok(instance)
@@ -264,7 +266,7 @@ impl Instance {
         let cpu = self.meter.used();
         let input = current.as_ref().and_then(|current| current.input.fault());
         let fault = current.and_then(|current| current.response.into_fault());
-        if app.options().isolation == Isolation::Reuse && self.is_fit(app.limits()) {
+        if app.options().isolation == Isolation::Reuse && self.generation == app.generation() && self.is_fit(app.limits()) {
             self.rested = Instant::now();
             app.give_back(self);
         }

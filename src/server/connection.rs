@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Shared,
     access_log::Entry,
+    error_page::{self, Errors},
     patience::Patient,
     reply::{self, Outgoing},
 };
@@ -99,6 +100,7 @@ async fn respond(request: HyperRequest<Incoming>, peer: Peer, local: Local, shar
     if let Some(file) = shared.router.file(&head).await {
         return Ok(reply::file(file, entry));
     }
+    let shown = (shared.errors != Errors::Hidden).then(|| head.clone());
     let request = Request { head, body, peer, local, id: entry.request_id().to_owned() };
     let answer = match shared.admission.enter().await {
         Ok(place) => exchange::run(shared.router.route(), request, place, entry.reporter(), &shared.tasks).await,
@@ -108,7 +110,10 @@ async fn respond(request: HyperRequest<Incoming>, peer: Peer, local: Local, shar
         Ok(answer) => reply::answer(answer, entry),
         Err(fault) => {
             tell(&fault, entry.request_id());
-            reply::fault(&fault, entry)
+            match shown.and_then(|head| error_page::page(&shared.errors, &fault, &head)) {
+                Some((page, kind)) => reply::page(&fault, page, kind, entry),
+                None => reply::fault(&fault, entry),
+            }
         }
     })
 }

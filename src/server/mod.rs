@@ -10,6 +10,7 @@
 mod access_log;
 mod admission;
 mod connection;
+mod error_page;
 mod listener;
 mod patience;
 mod reply;
@@ -20,7 +21,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 
-pub use self::{router::Router, static_files::StaticFolder};
+pub use self::{error_page::Errors, router::Router, static_files::StaticFolder};
 use self::{admission::Admission, listener::Doors};
 use crate::{
     exchange::{Route, Tasks},
@@ -40,13 +41,15 @@ pub struct Config {
     pub static_folders: Vec<StaticFolder>,
     /// How long a stop waits for requests in flight.
     pub stop_grace: Duration,
+    /// Who sees what an application raised.
+    pub errors: Errors,
 }
 
 /// A worker with its listeners.
 ///
 /// ```no_run
 /// use std::{sync::Arc, time::Duration};
-/// use wasgi::{AppOptions, Artifacts, Config, Engine, Limits, Mount, Route, Server, Start, TenantId, TenantLog, Uploads};
+/// use wasgi::{AppOptions, Artifacts, Config, Engine, Errors, Limits, Mount, Route, Server, Start, TenantId, TenantLog, Uploads};
 ///
 /// # async fn example() -> anyhow::Result<()> {
 /// let limits = Limits::default();
@@ -56,7 +59,7 @@ pub struct Config {
 /// let route = Route { app: Arc::new(loaded.app), mount: Mount::default(), uploads: Uploads::Streamed };
 ///
 /// let bind = vec![([127, 0, 0, 1], 0).into()];
-/// let server = Server::bind(Config { bind, route, static_folders: Vec::new(), stop_grace: Duration::from_secs(10) })?;
+/// let server = Server::bind(Config { bind, route, static_folders: Vec::new(), stop_grace: Duration::from_secs(10), errors: Errors::Hidden })?;
 /// println!("http://{}", server.local_addr()[0]);
 /// server.run(async { drop(tokio::signal::ctrl_c().await) }).await;
 /// # Ok(())
@@ -74,6 +77,7 @@ struct Shared {
     router: Router,
     admission: Arc<Admission>,
     limits: Limits,
+    errors: Errors,
     tasks: Tasks,
 }
 
@@ -87,14 +91,15 @@ impl Server {
             std::net::TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
         };
         let listeners = config.bind.iter().map(named).collect::<io::Result<Vec<_>>>()?;
-        Self::with_listeners(listeners, config.route, config.static_folders, config.stop_grace)
+        Self::with_listeners(listeners, config)
     }
 
-    /// Serves on listeners that were bound elsewhere: by a supervisor, or by a service manager.
+    /// Serves on listeners that were bound elsewhere, by a supervisor or by a service manager, instead of those that `config` names.
     ///
     /// # Errors
     /// When a listener cannot be made ready for this runtime.
-    pub fn with_listeners(listeners: Vec<std::net::TcpListener>, route: Route, static_folders: Vec<StaticFolder>, stop_grace: Duration) -> io::Result<Self> {
+    pub fn with_listeners(listeners: Vec<std::net::TcpListener>, config: Config) -> io::Result<Self> {
+        let Config { bind: _, route, static_folders, stop_grace, errors } = config;
         let ready = |listener: std::net::TcpListener| {
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
@@ -103,7 +108,7 @@ impl Server {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let limits = route.app.limits().clone();
         let admission = Arc::new(Admission::new(&limits));
-        let shared = Arc::new(Shared { router: Router::new(route, static_folders), admission, limits, tasks: Tasks::default() });
+        let shared = Arc::new(Shared { router: Router::new(route, static_folders), admission, limits, errors, tasks: Tasks::default() });
         Ok(Self { listeners, addresses, shared, stop_grace })
     }
 

@@ -77,14 +77,20 @@ fn identify(response: &mut Response<Outgoing>) {
 }
 
 /// The host's answer.
-pub(super) fn fault(fault: &Fault, mut entry: Entry) -> Response<Outgoing> {
+pub(super) fn fault(fault: &Fault, entry: Entry) -> Response<Outgoing> {
+    let text = fault.public_text(entry.request_id());
+    page(fault, text, HeaderValue::from_static("text/plain; charset=utf-8"), entry)
+}
+
+/// The host's answer, in these words.
+pub(super) fn page(fault: &Fault, text: String, kind: HeaderValue, mut entry: Entry) -> Response<Outgoing> {
     let status = fault.status();
     entry.fault(fault, status);
-    let text = Bytes::from(fault.public_text(entry.request_id()));
+    let text = Bytes::from(text);
     let mut response = Response::new(Outgoing { source: Source::Host(Some(text)), entry });
     *response.status_mut() = status;
     let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    fields.insert(header::CONTENT_TYPE, kind);
     fields.insert(header::SERVER, SERVER);
     if matches!(fault, Fault::Busy(_)) {
         fields.insert(header::RETRY_AFTER, RETRY_AFTER);

@@ -8,7 +8,7 @@ use tokio::{
     sync::oneshot,
     time::timeout,
 };
-use wasgi::{App, AppOptions, Artifacts, Config, Engine, Isolation, Limits, Mount, Route, Server, TenantId, TenantLog, Uploads};
+use wasgi::{AppOptions, Artifacts, Config, Engine, Errors, Limits, Mount, Route, Server, Start, TenantId, TenantLog, Uploads};
 
 use crate::support::{DEADLINE, guest};
 
@@ -17,13 +17,12 @@ async fn a_server_is_bound_asked_and_stopped_within_a_program() {
     let cache = tempfile::tempdir().unwrap();
     let limits = Limits::default();
     let engine = Engine::new(&limits).unwrap();
-    let loaded = Artifacts::new(cache.path()).unwrap().load(&engine, &guest("behaviours"), &limits).unwrap();
-    let log = TenantLog::new(TenantId::of("embedded"), &limits);
-    let options = AppOptions { log, limits, isolation: Isolation::Request, files: loaded.files };
-    let app = Arc::new(App::new(&engine, &loaded.component, options).unwrap());
-    let route = Route { app, mount: Mount::default(), uploads: Uploads::Streamed };
+    let options = AppOptions::new(TenantLog::new(TenantId::of("embedded"), &limits));
+    let artifacts = Artifacts::new(cache.path()).unwrap();
+    let loaded = artifacts.app(&engine, &guest("behaviours"), options, Start::Released).await.unwrap();
+    let route = Route { app: Arc::new(loaded.app), mount: Mount::default(), uploads: Uploads::Streamed };
     let bind = vec![([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 0).into()];
-    let server = Server::bind(Config { bind, route, stop_grace: Duration::from_secs(5) }).unwrap();
+    let server = Server::bind(Config { bind, route, static_folders: Vec::new(), stop_grace: Duration::from_secs(5), errors: Errors::Hidden }).unwrap();
     let addresses = server.local_addr().to_vec();
     let (stop, stopped) = oneshot::channel::<()>();
 

@@ -32,6 +32,26 @@ def refuse_debugger(application):
         application = getattr(application, "wsgi_app", None) or getattr(application, "app", None)
 
 
+def developed(application):
+    """The application as its own development server would serve it: templates are read again when they change, and static files are served."""
+    bottle, django, flask = (sys.modules.get(name) for name in ("bottle", "django", "flask"))
+    if bottle is not None:
+        bottle.debug(True)
+    if flask is not None and isinstance(application, flask.Flask):
+        application.config["TEMPLATES_AUTO_RELOAD"] = True
+        application.jinja_env.auto_reload = True
+    if django is not None:
+        from django.conf import settings
+        from django.contrib.staticfiles.handlers import StaticFilesHandler
+        from django.core.signals import request_started
+        from django.template import autoreload
+
+        request_started.connect(lambda **kwargs: autoreload.reset_loaders(), weak=False)
+        if "django.contrib.staticfiles" in settings.INSTALLED_APPS:
+            return StaticFilesHandler(application)
+    return application
+
+
 def django_settings(plan):
     """The settings that decide about production; None without Django. Collects the static files, where the plan has a place for them."""
     conf = sys.modules.get("django.conf")

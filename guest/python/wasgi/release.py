@@ -72,7 +72,9 @@ def _import(plan, report):
 
 
 def _finish(plan, report, application):
-    if not plan.get("development"):
+    if plan.get("development"):
+        application = frameworks.developed(application)
+    else:
         frameworks.refuse_debugger(application)
     report["frameworks"] = frameworks.found()
     report["django"] = frameworks.django_settings(plan)
@@ -85,6 +87,7 @@ def _finish(plan, report, application):
 
 
 def _told(error, report):
+    report["frameworks"] = frameworks.found()
     if isinstance(error, find.NotFound):
         report["error"] = {"kind": "not-found", "text": str(error)}
         return
