@@ -76,6 +76,8 @@ pub struct Built {
     pub bytes: u64,
     /// False: it was there already, and of the same.
     pub fresh: bool,
+    /// What the application said when it was tried out, if that was now.
+    pub report: Option<Report>,
 }
 
 /// Why there is no built file.
@@ -134,7 +136,7 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
     let tried_again = |meta: &Meta| !meta.tried && !request.environment.is_empty();
     if let Some(meta) = artifact::meta(output).filter(|meta| meta.inputs == inputs && !tried_again(meta)) {
         progress.step("build", &format!("{} is up to date", output.display()));
-        return finished(output, meta, false);
+        return finished(output, meta, None);
     }
 
     let _alone = alone(cache)?;
@@ -172,7 +174,7 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
     }
     let seconds = started.elapsed().as_secs_f64();
     progress.step("build", &format!("{}  {:.1} MiB in {seconds:.1} s", output.display(), mib(bytes.len())));
-    finished(output, meta, true)
+    finished(output, meta, Some(report))
 }
 
 /// How a release is made of it.
@@ -226,9 +228,9 @@ fn mib(bytes: usize) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-fn finished(output: &Path, meta: Meta, fresh: bool) -> Result<Built, BuildFault> {
+fn finished(output: &Path, meta: Meta, report: Option<Report>) -> Result<Built, BuildFault> {
     let bytes = fs::metadata(output).map_err(BuildFault::io(output))?.len();
-    Ok(Built { output: output.to_owned(), meta, bytes, fresh })
+    Ok(Built { output: output.to_owned(), meta, bytes, fresh: report.is_some(), report })
 }
 
 /// The cache, private, and for this build alone: tools are run from it, and two builds at once would install the same things over each other.

@@ -29,7 +29,7 @@ pub use self::{
     instance::{Body, Finished, Instance},
     log::TenantLog,
     meter::Meter,
-    report::{Django, Plan, Report, Warmed},
+    report::{Django, DjangoStatic, Plan, Report, Warmed},
     snapshot::{NotReleasable, instrumented, snapshot},
     timeline::{Expired, Timeline},
 };

@@ -39,6 +39,8 @@ def developed(application):
         bottle.debug(True)
     if flask is not None and isinstance(application, flask.Flask):
         application.config["TEMPLATES_AUTO_RELOAD"] = True
+        # The error page is the host's.
+        application.config["PROPAGATE_EXCEPTIONS"] = True
         application.jinja_env.auto_reload = True
     if django is not None:
         from django.conf import settings

@@ -16,6 +16,7 @@ def _disk_usage(path):
     return _Usage(total, used, max(total - used, 0))
 
 
+_USER = 1000
 _Usage = collections.namedtuple("usage", "total used free")
 
 
@@ -23,6 +24,10 @@ def install():
     """What costs nothing and deceives nobody."""
     if not hasattr(shutil, "disk_usage"):
         shutil.disk_usage = _disk_usage
+    # A guest runs as nobody in particular, and not as root.
+    for name in ("getuid", "geteuid", "getgid", "getegid"):
+        if not hasattr(os, name):
+            setattr(os, name, lambda: _USER)
 
 
 def _refuse(name):
@@ -46,7 +51,7 @@ def _pwd(module):
     names = ("pw_name", "pw_passwd", "pw_uid", "pw_gid", "pw_gecos", "pw_dir", "pw_shell")
     for number, name in enumerate(names):
         setattr(module.struct_passwd, name, property(lambda self, number=number: self[number]))
-    user = module.struct_passwd(("wasgi", "x", 0, 0, "", "/tmp", ""))
+    user = module.struct_passwd(("wasgi", "x", _USER, _USER, "", "/tmp", ""))
     module.getpwuid = module.getpwnam = lambda key: user
     module.getpwall = lambda: [user]
 
@@ -55,7 +60,7 @@ def _grp(module):
     module.struct_group = type("struct_group", (tuple,), {})
     for number, name in enumerate(("gr_name", "gr_passwd", "gr_gid", "gr_mem")):
         setattr(module.struct_group, name, property(lambda self, number=number: self[number]))
-    group = module.struct_group(("wasgi", "x", 0, []))
+    group = module.struct_group(("wasgi", "x", _USER, []))
     module.getgrgid = module.getgrnam = lambda key: group
     module.getgrall = lambda: [group]
 

@@ -58,6 +58,8 @@ def _begin(plan):
     sys.path_importer_cache.clear()
     # As CPython has them: the application's folder, the standard library, the packages.
     sys.path[:] = [APP, "/python", "/1", "/python/fallback"]
+    # An application is started in its own folder.
+    os.chdir(APP)
     if plan.get("threads") == "inline":
         threads.set_inline()
     missing.stub(plan.get("stubs", ()))
@@ -120,7 +122,7 @@ def _missing(error):
     names, seen = [], set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, ImportError) and error.name and error.name not in names:
+        if isinstance(error, ImportError) and error.name and error.name not in names and error.name not in sys.modules:
             names.append(error.name)
         error = error.__cause__ or error.__context__
     return names
