@@ -7,6 +7,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 GUESTS := $(TARGET)/wasm32-wasip2/release
 export WASGI_TEST_GUESTS := $(GUESTS)
+export WASGI_TEST_PYTHON := $(TARGET)/python-tools
 
 .PHONY: help
 help: ## Show what can be made
@@ -22,7 +23,7 @@ build: tools ## Build the host
 
 .PHONY: test
 test: started := $(shell date +%s)
-test: lint guests ## Run every test
+test: lint guests python-tools ## Run every test
 	cargo test --locked
 	@echo "make test: all green in $$(( $$(date +%s) - $(started) )) s"
 
@@ -30,6 +31,21 @@ test: lint guests ## Run every test
 guests: tools ## Build the guests that the tests run
 	cargo build --locked --release --target wasm32-wasip2 --manifest-path guest/rust/Cargo.toml --examples --target-dir $(TARGET)
 	cargo build --locked --release --target wasm32-wasip2 --manifest-path tests/apps/Cargo.toml --lib --examples --target-dir $(TARGET)
+
+# The clients of the walks: twine, and dulwich with its own tests, which its source distribution has.
+DULWICH := dulwich-0.25.2
+DULWICH_SOURCE := https://files.pythonhosted.org/packages/ba/b8/9c9bc6ac66007f8090b1da9079c0e4bbea5aa9583c3c12098e0f11462dd5/$(DULWICH).tar.gz
+DULWICH_DIGEST := bca22c8aa4cbecbe8493b76e3fd6101513f09cf405cd9b92e116a48d9469e55a
+.PHONY: python-tools
+python-tools: tools
+	@cmp -s tests/programs/requirements.txt $(WASGI_TEST_PYTHON)/done || { \
+		rm -rf $(WASGI_TEST_PYTHON) && python3 -m venv $(WASGI_TEST_PYTHON) \
+		&& $(WASGI_TEST_PYTHON)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r tests/programs/requirements.txt \
+		&& python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])' $(DULWICH_SOURCE) $(WASGI_TEST_PYTHON)/source.tar.gz \
+		&& echo "$(DULWICH_DIGEST)  $(WASGI_TEST_PYTHON)/source.tar.gz" | sha256sum --check --quiet \
+		&& tar -xzf $(WASGI_TEST_PYTHON)/source.tar.gz -C $(WASGI_TEST_PYTHON) \
+		&& cp tests/programs/requirements.txt $(WASGI_TEST_PYTHON)/done; }
+	@command -v git >/dev/null || apt-get install -y git
 
 FUZZ_SECONDS ?= 30
 .PHONY: fuzz

@@ -101,7 +101,7 @@ impl Artifacts {
     ) -> Result<(Component, Option<Report>), ArtifactFault> {
         let place = self.place(engine, opened, options, start);
         match (opened.plan(), start) {
-            (Some(plan), Start::Released) => self.released(engine, opened, options, plan, &place).await,
+            (Some(plan), Start::Released | Start::ReleasedNow) => self.released(engine, opened, options, plan, &place, start).await,
             (Some(plan), Start::EachInstance) => {
                 options.plan = Some(plan.clone());
                 Ok((self.instrumented(engine, opened.path, opened.parts.component)?, None))
@@ -124,13 +124,14 @@ impl Artifacts {
     /// [`ArtifactFault`] for a file that is no component.
     pub fn is_ready(&self, engine: &Engine, path: &Path, options: &AppOptions, start: Start) -> Result<bool, ArtifactFault> {
         let bytes = read(path, &options.limits)?;
-        Ok(self.place(engine, &Opened::of(path, &bytes)?, options, start).is_file())
+        let place = self.place(engine, &Opened::of(path, &bytes)?, options, start);
+        Ok(place.is_file() && (start != Start::Released || !super::release::is_bound(&place)))
     }
 
     /// Where the compiled code of an application lies.
     fn place(&self, engine: &Engine, opened: &Opened<'_>, options: &AppOptions, start: Start) -> PathBuf {
         match (opened.plan(), start) {
-            (Some(plan), Start::Released) => self.release_place(engine, opened, options, plan),
+            (Some(plan), Start::Released | Start::ReleasedNow) => self.release_place(engine, opened, options, plan),
             (Some(_), Start::EachInstance | Start::Unprepared) => self.instrumented_place(engine, opened.parts.component),
             (None, _) => self.folder.join("code").join(code_name(engine, opened.parts.component)),
         }

@@ -76,6 +76,8 @@ pub enum Start {
     /// From its release: its application was imported once, under its environment, and instances begin behind that.
     #[default]
     Released,
+    /// The same, where another process has just made the release: one that depends on what its tenant keeps is not made again.
+    ReleasedNow,
     /// Each instance imports the application when it starts. Right where instances are few and their application changes: in development.
     EachInstance,
     /// Nothing is imported: for a command.

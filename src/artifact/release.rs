@@ -2,7 +2,7 @@
 //! is a build with its configuration).
 //!
 //! The import runs in the sandbox, within the tenant's limits. A release holds what the environment holds: it lies in a folder of its
-//! tenant's in the private cache, readable by its owner alone, and the next one of the same tenant takes its place.
+//! tenant's in the private cache, readable by its owner alone, and a release under another environment takes its place.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::{
-    ArtifactFault, Artifacts, Opened,
+    ArtifactFault, Artifacts, Opened, Start,
     cache::{digest, engine_name, found},
     hex,
 };
@@ -38,15 +38,11 @@ impl Artifacts {
         add(digest(opened.parts.component).as_bytes());
         add(digest(opened.parts.bundle.unwrap_or_default()).as_bytes());
         add(plan.json().as_bytes());
-        for (name, value) in &options.environment {
-            add(name.as_bytes());
-            add(value.as_bytes());
-        }
         if let Some(storage) = &options.storage {
             add(storage.limit.to_string().as_bytes());
             storage.folders.iter().for_each(|folder| add(folder.guest.as_bytes()));
         }
-        let name = format!("{}-{}.cwasm", hex(&sum.finalize()), engine_name(engine));
+        let name = format!("{}-{}-{}.cwasm", environment(options), hex(&sum.finalize()), engine_name(engine));
         self.folder().join("releases").join(options.log.tenant().as_str()).join(name)
     }
 
@@ -58,29 +54,34 @@ impl Artifacts {
         options: &AppOptions,
         plan: &Plan,
         place: &Path,
+        start: Start,
     ) -> Result<(Component, Option<Report>), ArtifactFault> {
-        if let Some(component) = found(engine, place) {
+        let made = || if start == Start::Released && is_bound(place) { None } else { found(engine, place) };
+        if let Some(component) = made() {
             return Ok((component, None));
         }
         let unprepared = self.instrumented(engine, opened.path, opened.parts.component)?;
         let _alone = self.alone()?;
-        if let Some(component) = found(engine, place) {
+        if let Some(component) = made() {
             return Ok((component, None));
         }
         let unreleased = |fault| ArtifactFault::Unreleased { path: opened.path.to_owned(), fault };
         let refused = |fault: BadComponent| ArtifactFault::World { path: opened.path.to_owned(), fault };
         let app = App::new(engine, &unprepared, options.clone()).map_err(refused)?;
-        let (component, report) = release(&app, opened.parts.component, plan).await.map_err(unreleased)?;
+        let (component, report, used_storage) = release(&app, opened.parts.component, plan).await.map_err(unreleased)?;
         let folder = place.parent().unwrap_or(place);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
         let component = self.compiled(engine, opened.path, place, &component)?;
-        forget_others(place);
+        forget_others(place, &environment(options));
+        if used_storage {
+            fs::write(binding(place), "").map_err(|source| self.fault(source))?;
+        }
         Ok((component, Some(report)))
     }
 }
 
 /// Imports the application, and takes a snapshot of the instance.
-async fn release(app: &App, component: &[u8], plan: &Plan) -> Result<(Vec<u8>, Report), GuestFault> {
+async fn release(app: &App, component: &[u8], plan: &Plan) -> Result<(Vec<u8>, Report, bool), GuestFault> {
     let started = Instance::start(app, REQUEST).await;
     let mut instance = started.map_err(|fault| match fault {
         Fault::Guest(guest) => guest,
@@ -91,14 +92,36 @@ async fn release(app: &App, component: &[u8], plan: &Plan) -> Result<(Vec<u8>, R
     if let Some(raised) = report.raised() {
         return Err(GuestFault::Raised(raised));
     }
+    let used_storage = instance.used_storage();
     let component = snapshot(app, component, instance).await?;
-    Ok((component, report))
+    Ok((component, report, used_storage))
 }
 
-/// Removes the tenant's other releases: they hold what its environment was. Who runs one of them has it mapped, and goes on.
-fn forget_others(place: &Path) {
+/// Says that a release depends on what its tenant keeps: the import has made tables there, or read a file. It is made anew whenever its
+/// host starts, as any other server would import it anew.
+fn binding(place: &Path) -> PathBuf {
+    place.with_extension("bound")
+}
+
+pub(super) fn is_bound(place: &Path) -> bool {
+    binding(place).is_file()
+}
+
+/// A digest of the environment.
+fn environment(options: &AppOptions) -> String {
+    let mut sum = Sha256::new();
+    for part in options.environment.iter().flat_map(|(name, value)| [name, value]) {
+        sum.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        sum.update(part.as_bytes());
+    }
+    hex(&sum.finalize())
+}
+
+/// Removes the tenant's releases under other environments: they hold what these were. Who runs one of them has it mapped, and goes on.
+fn forget_others(place: &Path, environment: &str) {
+    let is_other = |path: &Path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with(environment));
     let others = place.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
-    for other in others.filter(|other| other.path() != place) {
+    for other in others.filter(|other| is_other(&other.path())) {
         if let Err(error) = fs::remove_file(other.path()) {
             tracing::warn!("an old release, {}, cannot be removed: {error}", other.path().display());
         }

@@ -115,6 +115,7 @@ pub(super) fn load(
     if !artifacts.is_ready(&engine, file, &options, start).map_err(|error| unloaded(&error))? && start == Start::Released {
         Talk.step("compile", &format!("{}, once", file.display()));
         compile(file, &artifacts, &options, grants)?;
+        return loaded(&engine, &artifacts, file, options, Start::ReleasedNow);
     }
     loaded(&engine, &artifacts, file, options, start)
 }
@@ -177,9 +178,6 @@ pub(super) fn warn(report: &Report) {
     }
     for place in &report.secrets {
         Talk.warn(&format!("{place} takes random bytes while it is imported: a secret made there is the same in every instance of this release"));
-    }
-    for database in &report.open {
-        Talk.warn(&format!("{database} was left open by the import; a connection does not live on in an instance: open it in a request"));
     }
 }
 

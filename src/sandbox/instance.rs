@@ -161,6 +161,12 @@ impl Instance {
         Releasable::new(&mut self.store, &self.instance).map_err(|error| trapped(&error))
     }
 
+    /// Whether it has read or written what its tenant keeps.
+    #[must_use]
+    pub fn used_storage(&self) -> bool {
+        self.store.data().files.used_storage
+    }
+
     /// The store and the instance, for what looks at the guest's memory.
     pub(super) fn parts(&mut self) -> (&mut Store<State>, wasmtime::component::Instance) {
         (&mut self.store, self.instance)

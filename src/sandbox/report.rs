@@ -58,8 +58,6 @@ pub struct Report {
     pub missing: Vec<String>,
     /// Where the application takes random bytes while it is imported: `app.py:4`.
     pub secrets: Vec<String>,
-    /// Databases that it left open, which are closed in each instance.
-    pub open: Vec<String>,
     /// How the requests before the first request were answered.
     pub warm: Vec<Warmed>,
     /// Which of the known frameworks it has imported.
@@ -130,7 +128,11 @@ impl Report {
     #[must_use]
     pub fn raised(&self) -> Option<Raised> {
         let error = self.error.as_ref()?;
-        let (kind, message) = error.text.split_once(": ").unwrap_or(("", &error.text));
+        let missing = format!("'{}'", error.text);
+        let (kind, message) = match error.kind.as_str() {
+            "environment" => ("KeyError", missing.as_str()),
+            _ => error.text.split_once(": ").unwrap_or(("", &error.text)),
+        };
         Some(raised(kind, message, self.traceback.as_deref().unwrap_or_default()))
     }
 }

@@ -3,11 +3,19 @@
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "a test that fails says where; nothing of a test is public")]
 
 mod bad_input;
+mod data;
+mod dev;
+mod django;
 mod embedded;
 mod flask;
+mod frameworks;
 mod hostile;
 mod isolation;
+mod missing;
 mod pep3333;
+mod programs;
 mod python;
+mod release;
 mod requests;
+mod static_files;
 mod support;

@@ -5,8 +5,10 @@ beside it, which the host answers with a lock of the operating system. And a dat
 cannot be written, lies in ``/data`` under the same name instead; what the bundle has there is its first content.
 """
 
+import gc
 import os
 import shutil
+import sys
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from . import hooks
@@ -75,7 +77,10 @@ def _sqlite3(module):
             args = (*args[:6], uri, *args[7:])
         else:
             kwargs["uri"] = uri
-        return connect(database, *args, **kwargs)
+        connection = connect(database, *args, **kwargs)
+        if _importing and database != ":memory:":
+            _opened.append((connection, (database, *args), {name: value for name, value in kwargs.items() if name != "factory"}))
+        return connection
 
     connected.__name__, connected.__doc__, connected.__module__ = "connect", connect.__doc__, "sqlite3"
     _sqlite3.connect = sqlite3.dbapi2.connect = module.connect = connected
@@ -86,26 +91,51 @@ def install():
     hooks.after_import("sqlite3", _sqlite3)
 
 
-def forget():
-    """Lets go of connections that were opened while the application was imported: no file stays open from a release to a request."""
-    import gc
-    import sys
+# Connections to files that were opened while the application was imported, and how.
+_opened = []
+_importing = False
 
+
+def watch():
+    """From now on connections are noted: an import begins."""
+    global _importing
+    _importing = True
+
+
+def forget():
+    """The import is over: no file stays open from a release to a request. What was opened is opened again in each instance; those are
+    returned."""
+    global _importing, _opened
+    _importing = False
     django = sys.modules.get("django.db")
-    if django is not None:
+    if django is not None and sys.modules["django.conf"].settings.configured:
         django.connections.close_all()
     engines = sys.modules.get("sqlalchemy.engine")
     if engines is not None:
         for found in gc.get_objects():
             if isinstance(found, engines.Engine):
                 found.dispose()
-    sqlite = sys.modules.get("_sqlite3")
-    left = [] if sqlite is None else [found for found in gc.get_objects() if isinstance(found, sqlite.Connection)]
-    open_files = []
-    for connection in left:
-        try:
-            files = [row[2] for row in connection.execute("PRAGMA database_list") if row[2]]
-        except sqlite.Error:
-            continue
-        open_files += files
-    return open_files
+    gc.collect()
+    # One reference is the list's, one the loop's, and one that of the call: nobody else has it.
+    _opened = [entry for entry in _opened if sys.getrefcount(entry[0]) > 2 and _is_open(entry[0])]
+    for connection, _, _ in _opened:
+        connection.close()
+    return [str(args[0]) for _, args, _ in _opened]
+
+
+def _is_open(connection):
+    try:
+        connection.total_changes
+    except Exception:
+        return False
+    return True
+
+
+def reopen():
+    """An instance begins: what was open when its memory was kept is opened again."""
+    global _opened
+    for connection, args, kwargs in _opened:
+        kept = connection.row_factory, connection.text_factory
+        connection.__init__(*args, **kwargs)
+        connection.row_factory, connection.text_factory = kept
+    _opened = []

@@ -3,6 +3,8 @@
 import runpy
 import sys
 
+from . import hooks
+
 
 class Refused(Exception):
     """The application is not served as it is; the text says why, and what to do."""
@@ -16,20 +18,29 @@ def found():
     return [name for name in _KNOWN if name in sys.modules]
 
 
-def refuse_debugger(application):
+def _debugger(module):
     """Werkzeug's debugger runs what a browser types."""
-    debug = sys.modules.get("werkzeug.debug")
-    if debug is None:
-        return
-    seen = set()
-    while application is not None and id(application) not in seen:
-        seen.add(id(application))
-        if isinstance(application, debug.DebuggedApplication) and application.evalex:
-            raise Refused(
-                "Werkzeug's debugger is on, which runs what a browser types: take DebuggedApplication out, or use `wasgi dev`, whose error page "
-                "runs nothing"
-            )
-        application = getattr(application, "wsgi_app", None) or getattr(application, "app", None)
+
+    def refused(*args, **kwargs):
+        raise Refused(
+            "Werkzeug's debugger is on, which runs what a browser types: take DebuggedApplication out, or use `wasgi dev`, whose error page "
+            "runs nothing"
+        )
+
+    module.DebuggedApplication = refused
+
+
+def _server(module):
+    def refused(*args, **kwargs):
+        raise Refused("the application starts a server of its own while it is imported: put that under `if __name__ == \"__main__\":`")
+
+    module.run_simple = refused
+
+
+def install():
+    """For whoever imports Werkzeug."""
+    hooks.after_import("werkzeug.debug", _debugger)
+    hooks.after_import("werkzeug.serving", _server)
 
 
 def developed(application):

@@ -6,23 +6,25 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports.application import Iterable
 
-from . import environ as _environ, exc_info
+from . import database, environ as _environ, exc_info
 from .body import Body
 from .start_response import start_response
 
 _application = None
-_reseeded = True
+_begun = True
 
 
 def serve(application):
     """Says which application is called. What is in memory now is where all instances begin: the first request of each must differ."""
-    global _application, _reseeded
-    _application, _reseeded = application, False
+    global _application, _begun
+    _application, _begun = application, False
 
 
-def _reseed():
-    global _reseeded
-    _reseeded = True
+def _begin():
+    """What the first request of an instance begins with."""
+    global _begun
+    _begun = True
+    database.reopen()
     # `secrets`, `uuid4` and `os.urandom` ask the host; only this module keeps a state.
     random = sys.modules.get("random")
     if random is not None:
@@ -31,8 +33,8 @@ def _reseed():
 
 class Application(exports.Application):
     def call(self, environ):
-        if not _reseeded:
-            _reseed()
+        if not _begun:
+            _begin()
         environ = _environ.from_pairs(environ)
         input = environ["wsgi.input"]
         body = None

@@ -17,6 +17,7 @@ def _disk_usage(path):
 
 
 _USER = 1000
+_mask = 0o022
 _Usage = collections.namedtuple("usage", "total used free")
 
 
@@ -24,10 +25,19 @@ def install():
     """What costs nothing and deceives nobody."""
     if not hasattr(shutil, "disk_usage"):
         shutil.disk_usage = _disk_usage
+    if not hasattr(os, "umask"):
+        os.umask = _umask
     # A guest runs as nobody in particular, and not as root.
     for name in ("getuid", "geteuid", "getgid", "getegid"):
         if not hasattr(os, name):
             setattr(os, name, lambda: _USER)
+
+
+def _umask(mask):
+    """WASI has no permissions to mask; what is set is answered the next time."""
+    global _mask
+    before, _mask = _mask, mask
+    return before
 
 
 def _refuse(name):

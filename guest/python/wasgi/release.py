@@ -2,7 +2,7 @@
 
 A plan is JSON: ``module`` and ``name`` of the application, ``manage`` (its ``manage.py``), ``warm`` (paths that are requested), ``threads`` (``inline``), ``stubs``
 (names); at build also ``compile`` (folders), ``static`` (a folder for what Django collects) and ``development``. A report is JSON: ``error`` (``kind`` and
-``text``), ``traceback``, ``missing`` (modules), ``secrets`` (places), ``open`` (databases), ``warm`` (path and status), ``django`` (settings that matter).
+``text``), ``traceback``, ``missing`` (modules), ``secrets`` (places), ``warm`` (path and status), ``django`` (settings that matter).
 """
 
 import gc
@@ -24,7 +24,7 @@ _FOLDER_TIME = 1
 class Release(exports.Release):
     def prepare(self, plan):
         plan = json.loads(plan)
-        report = {"error": None, "traceback": None, "missing": [], "secrets": [], "open": [], "warm": [], "frameworks": [], "django": None}
+        report = {"error": None, "traceback": None, "missing": [], "secrets": [], "warm": [], "frameworks": [], "django": None}
         try:
             _begin(plan)
             runtime.compile_all(plan.get("compile", ()))
@@ -59,13 +59,15 @@ def _begin(plan):
     # As CPython has them: the application's folder, the standard library, the packages.
     sys.path[:] = [APP, "/python", "/1", "/python/fallback"]
     # An application is started in its own folder.
-    os.chdir(APP)
+    if os.path.isdir(APP):
+        os.chdir(APP)
     if plan.get("threads") == "inline":
         threads.set_inline()
     missing.stub(plan.get("stubs", ()))
 
 
 def _import(plan, report):
+    database.watch()
     with SecretWatch(APP) as watch:
         module = importlib.import_module(plan["module"])
         application = find.application(module, plan.get("name"))
@@ -76,14 +78,12 @@ def _import(plan, report):
 def _finish(plan, report, application):
     if plan.get("development"):
         application = frameworks.developed(application)
-    else:
-        frameworks.refuse_debugger(application)
     report["frameworks"] = frameworks.found()
     report["django"] = frameworks.django_settings(plan)
     gateway.serve(application)
     report["warm"] = [{"path": path, "status": warm.request(application, path)} for path in plan.get("warm", ())]
     gc.collect()
-    report["open"] = database.forget()
+    database.forget()
     _settle_finders()
     gc.collect()
 

@@ -4,7 +4,7 @@ import importlib
 import os
 import shutil
 
-from . import database, event_loop, hashing, missing, threads
+from . import database, event_loop, frameworks, hashing, missing, threads
 
 # The generated bindings are not there at run time.
 _BINDINGS = ("exports.application", "exports.release") + tuple(
@@ -36,7 +36,7 @@ def build(folder):
         importlib.import_module(f"wit_world.{name}")
     for name in _USUAL:
         importlib.import_module(name)
-    for part in (hashing, event_loop, threads, database, missing):
+    for part in (hashing, event_loop, threads, database, missing, frameworks):
         part.install()
     compile_all(["/python"])
     _copy("/python", f"{folder}/python")

@@ -42,27 +42,44 @@ def _threading(module):
     module.Thread.start = started
 
 
+def _run(self, fn, /, *args, **kwargs):
+    """``Executor.submit()``, done when it returns."""
+    from concurrent.futures import Future
+
+    with self._shutdown_lock:
+        if self._shutdown:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+    future = Future()
+    future.set_running_or_notify_cancel()
+    try:
+        future.set_result(fn(*args, **kwargs))
+    except BaseException as error:
+        future.set_exception(error)
+    return future
+
+
 def _executor(module):
     submit = module.ThreadPoolExecutor.submit
 
     def submitted(self, fn, /, *args, **kwargs):
-        if not _inline:
-            return submit(self, fn, *args, **kwargs)
-        with self._shutdown_lock:
-            if self._shutdown:
-                raise RuntimeError("cannot schedule new futures after shutdown")
-        future = module._base.Future()
-        future.set_running_or_notify_cancel()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
+        return (_run if _inline else submit)(self, fn, *args, **kwargs)
 
     module.ThreadPoolExecutor.submit = submitted
+
+
+def _asgiref(module):
+    """Async views of Flask and Django: the caller waits for the thread, so it may as well do the work."""
+
+    class InlineExecutor(module.ThreadPoolExecutor):
+        submit = _run
+
+    module.ThreadPoolExecutor = InlineExecutor
+    converter = module.SyncToAsync
+    converter.single_thread_executor = InlineExecutor(max_workers=1)
 
 
 def install():
     """For whoever imports threads."""
     hooks.after_import("threading", _threading)
     hooks.after_import("concurrent.futures.thread", _executor)
+    hooks.after_import("asgiref.sync", _asgiref)

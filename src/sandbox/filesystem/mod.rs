@@ -80,6 +80,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Gives back what was charged for a name that was not made.
+    fn settled<T>(&self, fd: &Fd, made: FsResult<T>) -> FsResult<T> {
+        if made.is_err() && let Some(quota) = self.quota(fd) {
+            quota.not_named();
+        }
+        made
+    }
+
     fn size(&self, fd: &Fd) -> u64 {
         self.file(fd).and_then(|file| file.metadata().ok()).map_or(0, |status| status.len())
     }
@@ -143,7 +151,9 @@ impl HostDescriptor for View<'_> {
             return Ok(());
         }
         self.quota(&fd).map_or(Ok(()), Quota::folder)?;
-        self.wasi.create_directory_at(fd, path).await
+        self.files.used_storage |= self.kind(&fd) == Kind::Stored;
+        let made = self.wasi.create_directory_at(borrowed(&fd), path).await;
+        self.settled(&fd, made)
     }
 
     async fn open_at(
@@ -154,14 +164,15 @@ impl HostDescriptor for View<'_> {
         open_flags: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Fd> {
-        if open_flags.contains(types::OpenFlags::CREATE) {
-            // An existing file is no new name; whoever opens a file again and again to append to it makes none.
-            let exists = self.wasi.stat_at(borrowed(&fd), path_flags, path.clone()).await.is_ok();
-            if !exists {
-                self.quota(&fd).map_or(Ok(()), Quota::name)?;
-            }
+        // An existing file is no new name; whoever opens a file again and again to append to it makes none.
+        let new = open_flags.contains(types::OpenFlags::CREATE)
+            && self.wasi.stat_at(borrowed(&fd), path_flags, path.clone()).await.is_err();
+        if new {
+            self.quota(&fd).map_or(Ok(()), Quota::name)?;
         }
-        let opened = self.wasi.open_at(borrowed(&fd), path_flags, path, open_flags, flags).await?;
+        let opened = self.wasi.open_at(borrowed(&fd), path_flags, path, open_flags, flags).await;
+        let opened = if new { self.settled(&fd, opened)? } else { opened? };
+        self.files.used_storage |= self.kind(&fd) == Kind::Stored;
         if let Some(owner) = self.files.owners.get(&fd.rep()).copied() {
             self.files.owners.insert(opened.rep(), owner);
         }
@@ -173,12 +184,14 @@ impl HostDescriptor for View<'_> {
 
     async fn link_at(&mut self, fd: Fd, flags: types::PathFlags, path: String, to: Fd, to_path: String) -> FsResult<()> {
         self.quota(&fd).map_or(Ok(()), Quota::name)?;
-        self.wasi.link_at(fd, flags, path, to, to_path).await
+        let made = self.wasi.link_at(borrowed(&fd), flags, path, to, to_path).await;
+        self.settled(&fd, made)
     }
 
     async fn symlink_at(&mut self, fd: Fd, path: String, to_path: String) -> FsResult<()> {
         self.quota(&fd).map_or(Ok(()), Quota::name)?;
-        self.wasi.symlink_at(fd, path, to_path).await
+        let made = self.wasi.symlink_at(borrowed(&fd), path, to_path).await;
+        self.settled(&fd, made)
     }
 
     async fn rename_at(&mut self, fd: Fd, path: String, to: Fd, to_path: String) -> FsResult<()> {
@@ -327,7 +340,7 @@ impl Charged {
             }
             Position::End => self.quota.write(len, size(), size),
         };
-        charged.map_err(|_| StreamError::LastOperationFailed(io::Error::from(io::ErrorKind::StorageFull).into()))
+        charged.map_err(|_| StreamError::LastOperationFailed(io::Error::from(rustix::io::Errno::NOSPC).into()))
     }
 }
 

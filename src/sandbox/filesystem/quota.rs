@@ -94,6 +94,20 @@ impl Quota {
         }
     }
 
+    /// A name that was charged was not made after all.
+    pub(super) fn not_named(&self) {
+        match self {
+            Self::Life(life) => {
+                let mut life = lock(life);
+                (life.bytes, life.names) = (life.bytes.saturating_sub(NAME_BYTES), life.names.saturating_sub(1));
+            }
+            Self::Stored(stored) => {
+                let mut stored = lock(stored);
+                (stored.bytes, stored.names) = (stored.bytes.saturating_sub(NAME_BYTES), stored.names.saturating_sub(1));
+            }
+        }
+    }
+
     /// A new folder.
     pub(super) fn folder(&self) -> Result<(), ErrorCode> {
         self.name()?;
@@ -208,6 +222,8 @@ mod tests {
         let quota = Quota::life(u64::MAX);
         assert!((0..LIFE_NAMES).all(|_| quota.name() == Ok(())));
         assert_eq!(quota.name(), FULL);
+        quota.not_named();
+        assert_eq!([quota.name(), quota.name()], [Ok(()), FULL]);
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub(in crate::sandbox) struct Files {
     pub(super) volumes: Vec<Volume>,
     /// Of which volume a descriptor is, by its number in the store's table.
     pub(super) owners: HashMap<u32, usize>,
+    /// Whether it has opened or made anything in what is stored.
+    pub(in crate::sandbox) used_storage: bool,
     /// Listings that are open.
     pub(super) listings: u64,
     /// The locks that it holds, by descriptor and path of the folder that stands for them.
@@ -94,7 +96,7 @@ impl Files {
         let tmp = tempfile::Builder::new().prefix("wasgi-tmp-").tempdir()?;
         let mut volumes = volumes.0.clone();
         volumes.push(Volume::temporary(tmp.path(), tmp_bytes)?);
-        Ok(Self { volumes, owners: HashMap::new(), listings: 0, locks: HashMap::new(), _tmp: tmp })
+        Ok(Self { volumes, owners: HashMap::new(), used_storage: false, listings: 0, locks: HashMap::new(), _tmp: tmp })
     }
 
     /// Whether half of a quota for life is used: a reused instance retires then.

@@ -189,7 +189,177 @@ def lazy_import(environ, start_response):
     return text(start_response, (colorsys.rgb_to_hsv(1, 1, 1), this_app_too.VALUE))
 
 
+def told(start_response, action):
+    try:
+        return text(start_response, action())
+    except OSError as error:
+        return text(start_response, f"OSError {error.errno}" if type(error) is OSError else type(error).__name__)
+    except Exception as error:
+        return text(start_response, type(error).__name__)
+
+
+def named(environ):
+    path, _, value = environ["QUERY_STRING"].partition("=")
+    return path, value
+
+
+def store(path, data, mode="wb"):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, mode) as file:
+        file.write(data)
+    return "ok"
+
+
+def fetch(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def remove(path):
+    os.remove(path)
+    return "ok"
+
+
+def database(environ, start_response):
+    import sqlite3
+
+    def create():
+        db.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, money INTEGER NOT NULL)")
+        db.execute("CREATE TABLE log (writer TEXT)")
+        db.executemany("INSERT INTO account VALUES (?, ?)", [(1, 500), (2, 500), (3, 0)])
+        db.commit()
+        return "created"
+
+    def transfer():
+        db.execute("BEGIN IMMEDIATE")
+        (count,) = db.execute("SELECT money FROM account WHERE id = 3").fetchone()
+        db.execute("UPDATE account SET money = money - 1 WHERE id = 1")
+        # The others run now, and wait.
+        time.sleep(0.002)
+        db.execute("UPDATE account SET money = money + 1 WHERE id = 2")
+        db.execute("UPDATE account SET money = ? WHERE id = 3", (count + 1,))
+        db.execute("INSERT INTO log VALUES (?)", (environ["QUERY_STRING"],))
+        db.commit()
+        return "transferred"
+
+    def die():
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE account SET money = 0")
+        db.execute("DELETE FROM log")
+        # Enough of it to be written to disk before the end.
+        db.execute("PRAGMA cache_size = 1")
+        db.executemany("INSERT INTO log VALUES (?)", [("x" * 4000,)] * 100)
+        os._exit(1)
+
+    def check():
+        whole = db.execute("PRAGMA integrity_check").fetchone()[0]
+        (money,) = db.execute("SELECT SUM(money) FROM account WHERE id < 3").fetchone()
+        (count,) = db.execute("SELECT money FROM account WHERE id = 3").fetchone()
+        (logged,) = db.execute("SELECT COUNT(*) FROM log").fetchone()
+        return f"{whole} {count if count == logged else (count, logged)} {money}"
+
+    def own():
+        other = sqlite3.connect("own.db", timeout=30)
+        other.execute("CREATE TABLE IF NOT EXISTS t (x)")
+        other.execute("INSERT INTO t VALUES (1)")
+        other.commit()
+        return other.execute("SELECT COUNT(*) FROM t").fetchone()[0]
+
+    name = environ["PATH_INFO"].rpartition("/")[2]
+    if name == "own":
+        return told(start_response, own)
+    db = sqlite3.connect("/data/bank.db", timeout=30)
+    return told(start_response, {"create": create, "transfer": transfer, "die": die, "check": check}[name])
+
+
+def hashing(environ, start_response):
+    def errors():
+        raised = []
+        for call in (
+            lambda: hashlib.pbkdf2_hmac("sha3", b"", b"", 1),
+            lambda: hashlib.pbkdf2_hmac("sha256", "text", b"", 1),
+            lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 0),
+            lambda: hashlib.scrypt(b"", salt=b"", n=3, r=8, p=1),
+            lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 40),
+        ):
+            try:
+                call()
+            except Exception as error:
+                raised.append(type(error).__name__)
+        return " ".join(raised)
+
+    def keys():
+        one = hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 1)
+        two = hashlib.scrypt(b"pleaseletmein", salt=b"SodiumChloride", n=16384, r=8, p=1, maxmem=64 << 20, dklen=32)
+        three = hashlib.pbkdf2_hmac("SHA512", b"\xff\x00", b"\x80", 7, 20)
+        return f"{one.hex()} {two.hex()} {three.hex()}"
+
+    page = {
+        "hashing": keys,
+        "errors": errors,
+        "long": lambda: hashlib.pbkdf2_hmac("sha256", b"p", b"s", 600_000).hex(),
+        "forever": lambda: hashlib.pbkdf2_hmac("sha256", b"p", b"s", 4_000_000_000).hex(),
+    }[environ["PATH_INFO"].rpartition("/")[2]]
+    return text(start_response, page())
+
+
+def zone(environ, start_response):
+    from datetime import datetime, timezone
+    from zoneinfo import ZoneInfo
+
+    summer = datetime(2026, 7, 1, 12, tzinfo=timezone.utc).astimezone(ZoneInfo("Europe/Paris"))
+    winter = datetime(2026, 1, 1, 12, tzinfo=timezone.utc).astimezone(ZoneInfo("America/New_York"))
+    return text(start_response, f"{summer.isoformat()} {winter.tzname()}")
+
+
+def with_asyncio(environ, start_response):
+    import asyncio
+
+    async def square(number):
+        await asyncio.sleep(0.001 * (3 - number))
+        return number * number
+
+    async def main():
+        task = asyncio.create_task(square(3))
+        return await asyncio.gather(*map(square, range(3))), await asyncio.wait_for(task, 5)
+
+    squares, nine = asyncio.run(main())
+    return text(start_response, f"{squares} {nine}")
+
+
+def thread(environ, start_response):
+    import threading
+
+    try:
+        threading.Thread(target=print).start()
+    except RuntimeError as error:
+        return text(start_response, f"RuntimeError: {error}")
+
+
+def instance(environ, start_response, seen=[]):
+    seen.append(1)
+    return text(start_response, len(seen))
+
+
+def body(environ, start_response):
+    data = b"x" * 10_000
+    start_response("200 OK", [("Content-Length", "10000")])
+    return [data]
+
+
 pages = {
+    "asyncio": with_asyncio,
+    "hashing": hashing,
+    "instance": instance,
+    "thread": thread,
+    "zone": zone,
+    "append": lambda environ, start: told(start, lambda: store(named(environ)[0], bytes(int(named(environ)[1])), "ab")),
+    "body": body,
+    "database": database,
+    "fetch": lambda environ, start: told(start, lambda: fetch(environ["QUERY_STRING"])),
+    "fill": lambda environ, start: told(start, lambda: store(named(environ)[0], bytes(int(named(environ)[1])))),
+    "remove": lambda environ, start: told(start, lambda: remove(environ["QUERY_STRING"])),
+    "store": lambda environ, start: told(start, lambda: store(named(environ)[0], named(environ)[1].encode())),
     "closing": closing,
     "environment": lambda environ, start: text(start, (os.environ.get("SET_AT_IMPORT"), os.environ.get("PATH"), sys.argv)),
     "exc-info-after": exc_info_after,

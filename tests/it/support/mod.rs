@@ -1,5 +1,6 @@
 //! The harness: a host as a process on a free port, and a client that sends and reads bytes.
 
+mod browser;
 mod log;
 mod reply;
 
@@ -18,7 +19,7 @@ use rustix::{
 };
 
 use self::log::Log;
-pub use self::reply::Reply;
+pub use self::{browser::Browser, reply::Reply};
 
 /// No wait of a test is longer.
 pub const DEADLINE: Duration = Duration::from_mins(1);
@@ -44,6 +45,15 @@ pub fn guest(name: &str) -> PathBuf {
     file
 }
 
+/// The Python with the clients that the tests use (`tests/programs/requirements.txt`).
+pub fn test_python() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "the Makefile says where it is")]
+    let folder = std::env::var_os("WASGI_TEST_PYTHON").map_or_else(|| root().join("target/python-tools"), PathBuf::from);
+    let python = folder.join("bin/python");
+    assert!(python.exists(), "{} is missing; run the tests with `make test`, which makes it with `make python-tools`", python.display());
+    python
+}
+
 /// A Python application of this repository, built once a test run.
 pub fn python(folder: &'static str) -> PathBuf {
     static BUILT: Mutex<Vec<(&str, PathBuf)>> = Mutex::new(Vec::new());
@@ -54,7 +64,8 @@ pub fn python(folder: &'static str) -> PathBuf {
     }
     let output = OUTPUT.get_or_init(|| tempfile::tempdir().unwrap());
     let file = output.path().join(format!("{}.wasm", folder.replace('/', "-")));
-    let ran = wasgi().arg("build").arg(root().join(folder)).arg("-o").arg(&file).output().unwrap();
+    // As one builds what reads its environment: with a value that is not the one it will be served with.
+    let ran = wasgi().arg("build").arg(root().join(folder)).args(["-e", "SECRET_KEY=for the build"]).arg("-o").arg(&file).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     built.push((folder, file.clone()));
     file
@@ -76,9 +87,21 @@ impl Host {
     }
 
     pub fn serving(app: &Path, flags: &[&str]) -> Self {
-        let (mut command, temporary) = (wasgi(), tempfile::tempdir().unwrap());
-        command.env("TMPDIR", temporary.path());
+        let mut command = wasgi();
         command.arg("serve").arg(app).args(["--bind", "127.0.0.1:0", "--access-log"]).args(flags);
+        Self::running(command)
+    }
+
+    /// Serves a project while it is written.
+    pub fn developing(project: &Path) -> Self {
+        let mut command = wasgi();
+        command.arg("dev").arg(project).args(["--bind", "127.0.0.1:0"]);
+        Self::running(command)
+    }
+
+    fn running(mut command: Command) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        command.env("TMPDIR", temporary.path());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -122,6 +145,43 @@ impl Host {
     /// A request on a connection of its own, with further fields.
     pub fn ask(&self, method: &str, path: &str, fields: &str) -> Reply {
         self.send(format!("{method} {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n{fields}\r\n").as_bytes())
+    }
+
+    /// The length of a body that is too long to keep.
+    pub fn discard(&self, path: &str) -> usize {
+        let mut stream = self.connect();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: a.test\r\n\r\n").as_bytes()).unwrap();
+        let (mut piece, mut head, mut length) = (vec![0; 1 << 20], Vec::new(), 0);
+        loop {
+            let read = stream.read(&mut piece).unwrap();
+            if read == 0 {
+                return length;
+            }
+            if length > 0 {
+                length += read;
+                continue;
+            }
+            head.extend_from_slice(&piece[..read]);
+            if let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n") {
+                length = head.len() - end - 4;
+            }
+        }
+    }
+
+    /// A request on a connection that is kept, whose answer has a body of `length` bytes.
+    pub fn keep_alive(&self, stream: &mut TcpStream, path: &str, length: usize) {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).as_bytes()).unwrap();
+        let (mut piece, mut reply) = ([0; 16 << 10], Vec::new());
+        loop {
+            let read = stream.read(&mut piece).unwrap();
+            assert_ne!(read, 0, "{}", String::from_utf8_lossy(&reply));
+            reply.extend_from_slice(&piece[..read]);
+            let end = reply.windows(4).position(|window| window == b"\r\n\r\n");
+            if end.is_some_and(|end| reply.len() == end + 4 + length) {
+                assert!(reply.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&reply));
+                return;
+            }
+        }
     }
 
     /// A request with a body.

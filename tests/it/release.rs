@@ -1,0 +1,194 @@
+//! The environment is the configuration: what an application reads while it is imported is what its tenant's environment says where it is
+//! served (12 factor: build, release, run).
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use crate::support::{Host, python, wasgi};
+
+/// An application of these files, built.
+fn built(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let file = folder.path().join("source").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    let ran = wasgi().arg("build").arg(folder.path().join("source")).arg("-o").arg(folder.path().join("app.wasm")).output().unwrap();
+    fs::write(folder.path().join("said"), &ran.stderr).unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    folder
+}
+
+fn said(built: &tempfile::TempDir) -> String {
+    fs::read_to_string(built.path().join("said")).unwrap()
+}
+
+fn host(built: &tempfile::TempDir, flags: &[&str]) -> Host {
+    Host::serving(&built.path().join("app.wasm"), flags)
+}
+
+const READS: &str = r#"
+import hashlib, os, random, secrets, uuid
+
+KEY = os.environ.get("KEY", "none")
+count = 0
+
+
+def app(environ, start_response):
+    global count
+    count += 1
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    page = {
+        "/key": lambda: f"{KEY} {os.environ.get('KEY')} {sorted(os.environ)}",
+        "/fresh": lambda: f"{random.random()} {secrets.token_hex(8)} {uuid.uuid4()} {os.urandom(8).hex()}",
+        "/count": lambda: count,
+        "/hash": lambda: hash("text"),
+    }[environ["PATH_INFO"]]
+    return [str(page()).encode()]
+"#;
+
+#[test]
+fn a_variable_is_seen_by_code_that_reads_it_while_it_is_imported_in_every_isolation() {
+    let app = built(&[("app.py", READS)]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("env");
+    fs::write(&file, "KEY=\"from a file\"\n").unwrap();
+    for (isolation, flags, expected) in [
+        ("request", &["-e", "KEY=typed"][..], "typed typed ['HOME', 'KEY']"),
+        ("reuse", &["-e", "KEY=typed"], "typed typed ['HOME', 'KEY']"),
+        ("request", &["--env-file", file.to_str().unwrap()], "from a file from a file ['HOME', 'KEY']"),
+        ("request", &[], "none None ['HOME']"),
+    ] {
+        let host = host(&app, &[&["--tenant", "reads", "--isolation", isolation], flags].concat());
+        assert_eq!([host.get("/key").text(), host.get("/key").text()], [expected, expected], "{isolation} {flags:?}");
+    }
+}
+
+#[test]
+fn a_release_lies_in_a_private_folder_of_its_tenants_and_ends_with_its_environment() {
+    let app = built(&[("app.py", READS)]);
+    let cache = tempfile::tempdir().unwrap();
+    let serve = |key: &str| drop(host(&app, &["--tenant", "kept", "--cache-dir", cache.path().to_str().unwrap(), "-e", key]));
+    let releases = || {
+        let mut found: Vec<_> = fs::read_dir(cache.path().join("releases/kept")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        found.sort();
+        found
+    };
+    serve("KEY=a needle in the first release");
+    let first = releases();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(first.iter().map(|file| mode(file)).collect::<Vec<_>>(), [0o600]);
+    assert_eq!(mode(&cache.path().join("releases/kept")), 0o700);
+    let holds = |file: &Path, text: &str| fs::read(file).unwrap().windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds(&first[0], "a needle in the first release"));
+    // No other file on disk has it.
+    for entry in walkdir::WalkDir::new(cache.path()).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file()) {
+        assert!(entry.path() == first[0] || !holds(entry.path(), "a needle in the first release"), "{}", entry.path().display());
+    }
+    assert!(!holds(&app.path().join("app.wasm"), "a needle"));
+    serve("KEY=another");
+    let second = releases();
+    assert!(second.len() == 1 && second != first, "{second:?}");
+}
+
+#[test]
+fn the_environment_is_not_in_the_process_list() {
+    let app = built(&[("app.py", READS)]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("env");
+    fs::write(&file, "KEY=not for everybody\n").unwrap();
+    let cache = folder.path().join("cache");
+    // The compiler runs while the host starts; whatever it is called with is seen from outside.
+    let mut host = wasgi();
+    host.arg("serve").arg(app.path().join("app.wasm")).args(["--bind", "127.0.0.1:0", "--env-file"]).arg(&file).arg("--cache-dir").arg(&cache);
+    let mut child = host.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut seen = String::new();
+    while !cache.join("releases").is_dir() || fs::read_dir(cache.join("releases")).unwrap().next().is_none() {
+        for entry in fs::read_dir("/proc").unwrap().map(Result::unwrap) {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            seen.push_str(&String::from_utf8_lossy(&line));
+        }
+        assert!(child.try_wait().unwrap().is_none(), "the host ended");
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(seen.contains("--compile-only") && !seen.contains("not for everybody"));
+}
+
+#[test]
+fn random_numbers_differ_in_every_request_and_the_hash_seed_does_not() {
+    let app = built(&[("app.py", READS)]);
+    for isolation in ["request", "reuse"] {
+        let host = host(&app, &["--tenant", "reads-fresh", "--isolation", isolation]);
+        let pages: Vec<_> = (0..8).map(|_| host.get("/fresh").text()).collect();
+        for column in 0..4 {
+            let values: std::collections::HashSet<_> = pages.iter().map(|page| page.split(' ').nth(column).unwrap().to_owned()).collect();
+            assert_eq!(values.len(), 8, "column {column} of {pages:?}");
+        }
+        assert_eq!(host.get("/hash").text(), host.get("/hash").text());
+    }
+}
+
+#[test]
+fn a_secret_made_at_import_is_warned_about_at_build_and_at_release() {
+    let app = built(&[("app.py", "import secrets\n\nKEY = secrets.token_hex(16)\n\n\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [KEY.encode()]\n")]);
+    let warning = "app.py:3 takes random bytes while it is imported: a secret made there is the same in every instance of";
+    assert!(said(&app).contains(warning), "{}", said(&app));
+    let host = host(&app, &["--tenant", "secret-at-import"]);
+    let first = host.get("/").text();
+    assert_eq!((first.len(), host.get("/").text()), (32, first));
+    assert!(host.log_lines(warning).len() <= 1);
+}
+
+#[test]
+fn requests_before_the_first_request_warm_and_leave_nothing_but_what_modules_count() {
+    let app = built(&[("wasgi.toml", "[build]\nwarm = ['/count', '/fresh', '/count', '/nowhere']\n"), ("app.py", READS)]);
+    let host = host(&app, &["--tenant", "warmed"]);
+    assert_eq!([host.get("/count").text(), host.get("/count").text()], ["5", "5"], "counted four times before, and once in the request");
+    let fresh: std::collections::HashSet<_> = (0..4).map(|_| host.get("/fresh").text()).collect();
+    assert_eq!(fresh.len(), 4);
+}
+
+#[test]
+fn an_application_that_needs_too_much_to_be_imported_is_told_so() {
+    let app = built(&[("app.py", "import os\n\nif os.environ.get('SLOW'):\n    while True:\n        pass\n\n\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n")]);
+    let serve = |flags: &[&str]| {
+        let ran = wasgi().arg("serve").arg(app.path().join("app.wasm")).args(["--tenant", "slow-import", "--bind", "127.0.0.1:0"]).args(flags).output().unwrap();
+        (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    let (code, said) = serve(&["-e", "SLOW=1", "--release-cpu", "500ms"]);
+    assert!(code == Some(1) && said.contains("its CPU limit is used up") && said.contains("hint: `--release-cpu`"), "{said}");
+}
+
+#[test]
+fn a_connection_that_is_opened_at_import_is_open_in_every_instance() {
+    let source = "import sqlite3\n\ndb = sqlite3.connect('/data/a.db')\nmemory = sqlite3.connect(':memory:')\nmemory.execute('CREATE TABLE t (x)')\ndb.execute('CREATE TABLE IF NOT EXISTS t (x)')\ndb.commit()\n\n\ndef app(environ, start_response):\n    db.execute('INSERT INTO t VALUES (1)')\n    memory.execute('INSERT INTO t VALUES (1)')\n    db.commit()\n    start_response('200 OK', [])\n    counts = [one.execute('SELECT COUNT(*) FROM t').fetchone()[0] for one in (db, memory)]\n    return [repr(counts).encode()]\n";
+    let app = built(&[("app.py", source)]);
+    let data = tempfile::tempdir().unwrap();
+    let host = host(&app, &["--tenant", "opened", "--data", data.path().to_str().unwrap()]);
+    assert_eq!([host.get("/").text(), host.get("/").text()], ["[1, 1]", "[2, 1]"]);
+}
+
+#[test]
+fn werkzeugs_debugger_is_refused_in_production() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("requirements.txt"), "flask==3.1.3\n").unwrap();
+    let source = "from flask import Flask\nfrom werkzeug.debug import DebuggedApplication\n\napp = Flask(__name__)\napp.wsgi_app = DebuggedApplication(app.wsgi_app, evalex=True)\n";
+    fs::write(folder.path().join("app.py"), source).unwrap();
+    let ran = wasgi().arg("build").arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.code() == Some(1) && said.contains("error: Werkzeug's debugger is on, which runs what a browser types"), "{said}");
+}
+
+#[test]
+fn bad_variables_are_usage_errors() {
+    let app = python("tests/apps/python");
+    let serve = |flags: &[&str]| {
+        let ran = wasgi().arg("serve").arg(&app).args(["--bind", "127.0.0.1:0"]).args(flags).output().unwrap();
+        (ran.status.code(), String::from_utf8_lossy(&ran.stderr).lines().next().unwrap_or_default().to_owned())
+    };
+    assert_eq!(serve(&["-e", "1A=x"]), (Some(2), "error: `1A` is no name of a variable".into()));
+    assert_eq!(serve(&["-e", "NOT_THERE"]), (Some(2), "error: -e NOT_THERE: the environment has no such variable, or it is no text".into()));
+    assert_eq!(serve(&["--env-file", "/nowhere"]).0, Some(2));
+}

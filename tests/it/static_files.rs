@@ -1,0 +1,112 @@
+//! Static files, served by the host: nothing of a guest runs for them.
+
+use std::{fs, os::unix::fs::symlink};
+
+use crate::support::{Host, python};
+
+fn host(data: &tempfile::TempDir) -> Host {
+    Host::serving(&python("tests/apps/static"), &["--data", data.path().to_str().unwrap()])
+}
+
+/// A served file with its tag and its time.
+fn tagged(host: &Host) -> (String, String) {
+    let reply = host.get("/files/a.css");
+    assert_eq!((reply.code(), reply.field("content-type"), reply.text()), (200, Some("text/css"), "0123456789\n".into()));
+    assert_eq!((reply.field("content-length"), reply.field("accept-ranges"), reply.field("x-content-type-options")), (Some("11"), Some("bytes"), Some("nosniff")));
+    (reply.field("etag").unwrap().to_owned(), reply.field("last-modified").unwrap().to_owned())
+}
+
+#[test]
+fn a_file_is_not_sent_again_to_who_has_it() {
+    let data = tempfile::tempdir().unwrap();
+    let host = host(&data);
+    let (tag, time) = tagged(&host);
+    let asked = |fields: &str| {
+        let reply = host.ask("GET", "/files/a.css", fields);
+        (reply.code(), reply.text().len())
+    };
+    assert_eq!(asked(&format!("If-None-Match: {tag}\r\n")), (304, 0));
+    assert_eq!(asked(&format!("If-None-Match: \"other\", {tag}\r\n")), (304, 0));
+    assert_eq!(asked("If-None-Match: \"other\"\r\n"), (200, 11));
+    assert_eq!(asked(&format!("If-Modified-Since: {time}\r\n")), (304, 0));
+    assert_eq!(asked("If-Modified-Since: Thu, 01 Jan 1998 00:00:00 GMT\r\n"), (200, 11));
+    assert_eq!(asked(&format!("If-None-Match: \"other\"\r\nIf-Modified-Since: {time}\r\n")), (200, 11), "the tag decides (RFC 9110, section 13.2.2)");
+    let head = host.ask("HEAD", "/files/a.css", "");
+    assert_eq!((head.code(), head.field("content-length"), head.body.len()), (200, Some("11"), 0));
+}
+
+#[test]
+fn ranges_are_sent() {
+    let data = tempfile::tempdir().unwrap();
+    let host = host(&data);
+    let (tag, _) = tagged(&host);
+    let part = |range: &str, fields: &str| {
+        let reply = host.ask("GET", "/files/a.css", &format!("Range: {range}\r\n{fields}"));
+        (reply.code(), reply.field("content-range").unwrap_or_default().to_owned(), reply.text())
+    };
+    assert_eq!(part("bytes=2-4", ""), (206, "bytes 2-4/11".into(), "234".into()));
+    assert_eq!(part("bytes=8-", ""), (206, "bytes 8-10/11".into(), "89\n".into()));
+    assert_eq!(part("bytes=-3", ""), (206, "bytes 8-10/11".into(), "89\n".into()));
+    assert_eq!(part("bytes=99-", "").0, 416);
+    assert_eq!(part("bytes=2-4", &format!("If-Range: {tag}\r\n")).0, 206);
+    assert_eq!(part("bytes=2-4", "If-Range: \"other\"\r\n"), (200, String::new(), "0123456789\n".into()));
+    assert_eq!(part("bytes=0-0,1-1,2-2,3-3,4-4,5-5", "").0, 200, "too many ranges are one whole file");
+}
+
+#[test]
+fn no_path_leads_out_of_the_folder_and_no_link_is_followed() {
+    let data = tempfile::tempdir().unwrap();
+    fs::create_dir(data.path().join("media")).unwrap();
+    fs::write(data.path().join("secret.txt"), "kept").unwrap();
+    fs::write(data.path().join("media/page.html"), "<p>uploaded").unwrap();
+    symlink("/etc/passwd", data.path().join("media/passwd")).unwrap();
+    symlink("../secret.txt", data.path().join("media/inside")).unwrap();
+    symlink("/etc", data.path().join("media/etc")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, data.path().join("media/pipe"), rustix::fs::Mode::RUSR).unwrap();
+    let host = host(&data);
+    assert_eq!(host.get("/media/page.html").text(), "<p>uploaded");
+    for path in [
+        "/media/passwd",
+        "/media/inside",
+        "/media/etc/passwd",
+        "/media/pipe",
+        "/media/../secret.txt",
+        "/media/..%2fsecret.txt",
+        "/media/%2e%2e/secret.txt",
+        "/media//etc/passwd",
+        "/media/%2fetc/passwd",
+        "/media/page.html%00.txt",
+        "/media/page.html/",
+        "/media/",
+        "/media",
+        "/files/../app.py",
+        "/files/%2e%2e/app.py",
+    ] {
+        let reply = host.get(path);
+        assert_eq!((reply.code(), reply.text()), (404, "the application's own page".into()), "{path}");
+    }
+}
+
+#[test]
+fn what_is_no_file_and_what_is_no_get_is_the_applications() {
+    let data = tempfile::tempdir().unwrap();
+    let host = host(&data);
+    assert_eq!((host.get("/files/none.css").code(), host.get("/files/none.css").text()), (404, "the application's own page".into()));
+    assert_eq!(host.post("/files/a.css", "", b"x").text(), "the application's own page");
+    assert!(host.get("/").text().contains("own page"));
+}
+
+#[test]
+fn a_file_wrapper_streams_a_file_that_is_larger_than_the_memory() {
+    let data = tempfile::tempdir().unwrap();
+    let file = fs::File::create(data.path().join("large")).unwrap();
+    file.set_len(200 << 20).unwrap();
+    let flags = ["--data", data.path().to_str().unwrap(), "--memory", "96MiB", "--guest-cpu", "60s", "--max-data", "1GiB"];
+    let host = Host::serving(&python("tests/apps/static"), &flags);
+    assert_eq!(host.get("/").code(), 404);
+    host.forget_peak_memory();
+    let before = host.peak_memory();
+    let reply = host.get("/wrapped");
+    assert_eq!((reply.body.len(), reply.whole), (200 << 20, true));
+    assert!(host.peak_memory() - before < 64 << 20, "the host grew by {} bytes", host.peak_memory() - before);
+}
