@@ -23,7 +23,7 @@ build: tools ## Build the host
 
 .PHONY: test
 test: started := $(shell date +%s)
-test: lint guests python-tools ## Run every test
+test: lint guests python-tools browser ## Run every test
 	cargo test --locked
 	@echo "make test: all green in $$(( $$(date +%s) - $(started) )) s"
 
@@ -46,6 +46,18 @@ python-tools: tools
 		&& tar -xzf $(WASGI_TEST_PYTHON)/source.tar.gz -C $(WASGI_TEST_PYTHON) \
 		&& cp tests/programs/requirements.txt $(WASGI_TEST_PYTHON)/done; }
 	@command -v git >/dev/null || apt-get install -y git
+
+# The browser of the walks, and what drives it.
+.PHONY: browser
+browser: tools
+	@command -v chromium >/dev/null || apt-get install -y chromium
+	@cmp -s tests/browser/package-lock.json tests/browser/node_modules/.wasgi-done || { \
+		npm ci --silent --no-audit --no-fund --prefix tests/browser && cp tests/browser/package-lock.json tests/browser/node_modules/.wasgi-done; }
+
+.PHONY: python
+python: build guests python-tools browser ## Walk through every Python example, and print what each costs
+	cargo test --locked --test it -- django frameworks programs browser release data missing
+	python3 benches/python.py $(TARGET)/debug/wasgi
 
 FUZZ_SECONDS ?= 30
 .PHONY: fuzz

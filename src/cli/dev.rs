@@ -2,6 +2,8 @@
 //! change of what is installed begins again.
 
 use std::{
+    io,
+    net::TcpListener,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
@@ -45,7 +47,8 @@ pub(super) fn run(typed: args::Dev) -> Result<(), Failure> {
     let limits = app::checked(&typed.limits.0)?;
     app::raise_open_files();
     let engine = Engine::new(&limits).map_err(|error| Failure::of(&error))?;
-    let mut bind = typed.bind;
+    // Bound once: who asks while things are built waits.
+    let listener = TcpListener::bind(typed.bind).map_err(|error| unbound(&io::Error::new(error.kind(), format!("{}: {error}", typed.bind))))?;
     loop {
         let mut request = build::request(&typed.app, None, typed.allow_sdist, &typed.common)?;
         request.purpose = Purpose::Development;
@@ -56,10 +59,8 @@ pub(super) fn run(typed: args::Dev) -> Result<(), Failure> {
         let component = app::artifacts(&typed.common)?.instrumented(&engine, &live.component, &component).map_err(|error| app::unloaded(&error))?;
         let app = App::new(&engine, &component, options).map_err(|error| Failure::of(&error))?;
         Talk.step("build", &format!("in {:.1} s; nothing is packed", started.elapsed().as_secs_f64()));
-        let (ended, address) = app::runtime()?.block_on(serve(bind, &typed, Arc::new(app), &request, live))?;
-        // A free port, once taken, stays.
-        bind = address;
-        match ended {
+        let listener = listener.try_clone().map_err(|error| Failure::of(&error))?;
+        match app::runtime()?.block_on(serve(listener, &typed, Arc::new(app), &request, live))? {
             Ended::Stopped => return Ok(()),
             Ended::Rebuild => Talk.step("change", "what is installed or how it is built: beginning again"),
         }
@@ -89,7 +90,7 @@ fn options(typed: &args::Dev, request: &Request, live: &Live) -> Result<AppOptio
 fn storage(typed: &args::Dev, project: &Path, limit: u64) -> Result<Storage, Failure> {
     let data = typed.grants.data.clone().unwrap_or_else(|| project.join(DATA));
     let made = |folder: PathBuf| {
-        let failed = |error: std::io::Error| Failure::failed(format!("{} cannot be used: {error}", folder.display()), "");
+        let failed = |error: io::Error| Failure::failed(format!("{} cannot be used: {error}", folder.display()), "");
         std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize()).map_err(failed)
     };
     let root = made(data)?;
@@ -101,18 +102,18 @@ fn storage(typed: &args::Dev, project: &Path, limit: u64) -> Result<Storage, Fai
 }
 
 async fn serve(
-    bind: std::net::SocketAddr,
+    listener: TcpListener,
     typed: &args::Dev,
     app: Arc<App>,
     request: &Request,
     live: Live,
-) -> Result<(Ended, std::net::SocketAddr), Failure> {
+) -> Result<Ended, Failure> {
     // Buffered: every framework reads that.
     let route = Route { app: Arc::clone(&app), mount: Mount::default(), uploads: Uploads::Buffered };
     let errors = Errors::Shown { sources: live.files.first().map(|folder| folder.host.clone()) };
-    let config = Config { bind: vec![bind], route, static_folders: Vec::new(), stop_grace: Duration::from_secs(1), errors };
-    let server = Server::bind(config).map_err(|error| unbound(&error))?;
-    let address = server.local_addr().first().copied().unwrap_or(bind);
+    let config = Config { bind: Vec::new(), route, static_folders: Vec::new(), stop_grace: Duration::from_secs(1), errors };
+    let server = Server::with_listeners(vec![listener], config).map_err(|error| unbound(&error))?;
+    let addresses = server.local_addr().to_vec();
     let show = |value, unit| Amount(value, unit).to_string();
     let limits = app.limits();
     Talk.step("limits", &format!("memory {} · CPU {} · network none", show(limits.memory_bytes, Unit::Bytes), show(limits.guest_cpu_ms, Unit::Millis)));
@@ -120,7 +121,9 @@ async fn serve(
         Talk.step("data", &format!("{} as /data", storage.root.display()));
     }
     Talk.step("tip", &format!("for production: wasgi build {0} && wasgi serve {0}; `wasgi check {0}` says what is missing", typed.app));
-    ready(&format!("http://{address}"));
+    for address in addresses {
+        ready(&format!("http://{address}"));
+    }
     let (rebuild, rebuilt) = oneshot::channel();
     let watcher = if typed.no_watch { None } else { Some(watch(&request.source.folder, live, Arc::clone(&app), rebuild)?) };
     let mut ended = Ended::Stopped;
@@ -134,7 +137,7 @@ async fn serve(
         })
         .await;
     drop(watcher);
-    Ok((ended, address))
+    Ok(ended)
 }
 
 async fn terminated() {

@@ -199,10 +199,10 @@ impl Instance {
         let iterator = self.guest.wasgi_gateway_application().body();
         let call = iterator.call_next(&mut self.store, body.resource);
         let result = enter(&mut self.broken, &self.meter, app, &timeline, call).await?;
-        let Some(chunk) = result.map_err(|exc| raised_fault(&exc))? else { return Ok(None) };
-        let chunk = self.current()?.response.chunk(chunk);
+        let chunk = result.map_err(|exc| raised_fault(&exc))?;
+        let chunk = self.current()?.response.next(chunk);
         self.broken |= chunk.is_err();
-        chunk.map(Some)
+        chunk
     }
 
     /// Sends a chunk. `Some(true)`: iteration may stop. `None`: nobody listens any more.

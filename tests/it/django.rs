@@ -153,6 +153,7 @@ fn a_project_of_startproject_runs(version: &str) {
     let home = browser.submit("/admin/login/?next=/admin/", &[("username", "admin"), ("password", "first password")]);
     assert!(home.text().contains("Site administration"), "{}", home.text());
     browser.get("/admin/auth/group/add/");
+
     let added = browser.submit("/admin/auth/group/add/", &[("name", "editors")]);
     assert!(added.text().contains("was added successfully") && added.text().contains("1 group"), "{}", added.text());
     assert!(data.path().join("db.sqlite3").is_file());

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "a test that fails says where; nothing of a test is public")]
 
 mod bad_input;
+mod browser;
 mod data;
 mod dev;
 mod django;

@@ -11,13 +11,11 @@ fn host(flags: &[&str]) -> Host {
 #[test]
 fn passwords_are_hashed_by_the_host_and_charged_to_the_guest() {
     let host = host(&["--tenant", "hashing"]);
-    let expected = "120fb6cffcf8b32c43e7225256c4f837a86548c92ccc35480805987cb70be17b \
-                    7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2 \
-                    2ab3c1a16d43c4b33ca6d3bb82ae5d63ef59cbf0c1e1f4b1dc1ea5b3c9c0d4f5";
+    let known = "120fb6cffcf8b32c43e7225256c4f837a86548c92ccc35480805987cb70be17b";
     let said = host.get("/hashing").text();
     let native = std::process::Command::new("python3").args(["-I", "-c", "import hashlib; print(hashlib.pbkdf2_hmac('sha256', b'password', b'salt', 1).hex(), hashlib.scrypt(b'pleaseletmein', salt=b'SodiumChloride', n=16384, r=8, p=1, maxmem=64 << 20, dklen=32).hex(), hashlib.pbkdf2_hmac('SHA512', b'\\xff\\x00', b'\\x80', 7, 20).hex())"]).output().unwrap();
     assert_eq!(said, String::from_utf8_lossy(&native.stdout).trim());
-    assert!(said.starts_with(expected.split(' ').next().unwrap()), "RFC 7914, section 11: {said}");
+    assert!(said.starts_with(known), "{said}");
     assert_eq!(host.get("/hashing/errors").text(), "ValueError TypeError ValueError ValueError OverflowError");
     host.get("/hashing/long");
     let line = host.logged(&["wasgi::access", "/hashing/long"]);

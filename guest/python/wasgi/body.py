@@ -7,13 +7,19 @@ from . import chunk, exc_info
 
 
 class Body(_Body):
-    """Only ``__iter__``, ``__next__``, ``__len__`` and ``close`` of the iterable are used (S69)."""
+    """Only ``__iter__``, ``__next__``, ``__len__`` and ``close`` of the iterable are used (S69).
 
-    def __init__(self, iterable, input):
+    One for all requests of an instance, which come one after the other: componentize-py 0.25 never lets go of an object that it has handed to
+    the host as a resource, nor of the finaliser that it makes for it.
+    """
+
+    def begin(self, iterable, input):
+        """The iterable of a new request."""
         self._iterable = iterable
         self._iterator = None
         self._pieces = iter(())
         self._input = input
+        return self
 
     def count(self):
         """``len()`` of the iterable, where that helps the host: with 1, it makes the first chunk's length the Content-Length. So that
@@ -36,15 +42,16 @@ class Body(_Body):
         try:
             for piece in self._pieces:
                 chunk.pass_on(piece)
-                return b""
+                return None
             data = self._fetch()
             if data is None:
                 return None
             if len(data) > chunk.LARGEST:
                 self._pieces = iter(chunk.pieces(data))
                 data = next(self._pieces)
+            # The host has it: an answer of none is then no end.
             chunk.pass_on(data)
-            return b""
+            return None
         except BaseException as error:
             failed = exc_info.of(error)
         raise Err(failed)
@@ -72,6 +79,17 @@ class Body(_Body):
                 # What the application kept of its input is dead.
                 self._input.release()
                 self._iterable = self._iterator = self._pieces = self._input = None
+                self._forget_handle()
         except BaseException as error:
             failed = exc_info.of(error)
         raise Err(failed)
+
+    def _forget_handle(self):
+        """The host drops the resource now: the next request makes a new one of this object."""
+        finalizer = self.__dict__.pop("finalizer", None)
+        if finalizer is not None:
+            finalizer.detach()
+        self.__dict__.pop("__componentize_py_handle", None)
+
+
+BODY = Body()

@@ -1,7 +1,7 @@
 """Bytes on their way to the host.
 
 They cross as text of code points U+0000 to U+00FF, through the interface ``latin1``: componentize-py 0.25 never frees the bytes that it
-lowers, and does free text. An empty list then stands where the chunk belongs.
+lowers, and does free text. Nothing, or an empty list, then stands where the chunk belongs.
 """
 
 from wit_world.imports import latin1

@@ -7,7 +7,7 @@ from wit_world import exports
 from wit_world.exports.application import Iterable
 
 from . import database, environ as _environ, exc_info
-from .body import Body
+from .body import BODY
 from .start_response import start_response
 
 _application = None
@@ -39,7 +39,7 @@ class Application(exports.Application):
         input = environ["wsgi.input"]
         body = None
         try:
-            body = Body(_application(environ, start_response), input)
+            body = BODY.begin(_application(environ, start_response), input)
             return Iterable(body, body.count())
         except BaseException as error:
             failed = exc_info.of(error)

@@ -1,5 +1,7 @@
 """Threads: a guest has none. Starting one says so; ``threads = "inline"`` in wasgi.toml runs it at once instead."""
 
+import weakref
+
 from . import hooks
 
 _inline = False
@@ -37,9 +39,18 @@ def _threading(module):
         except BaseException:
             self._invoke_excepthook(self)
         finally:
-            self._handle._set_done()
+            done.add(self)
 
-    module.Thread.start = started
+    alive, join = module.Thread.is_alive, module.Thread.join
+    done = weakref.WeakSet()
+
+    def is_alive(self):
+        return self not in done and alive(self)
+
+    def joined(self, timeout=None):
+        return None if self in done else join(self, timeout)
+
+    module.Thread.start, module.Thread.is_alive, module.Thread.join = started, is_alive, joined
 
 
 def _run(self, fn, /, *args, **kwargs):

@@ -100,8 +100,16 @@ impl Response {
         Ok(())
     }
 
+    /// What the guest's `next` answered: a chunk, whichever way it came, or the end.
+    pub(crate) fn next(&mut self, direct: Option<Vec<u8>>) -> Result<Option<Bytes>, GuestFault> {
+        match direct {
+            None if self.detour.is_none() => Ok(None),
+            direct => self.chunk(direct.unwrap_or_default()).map(Some),
+        }
+    }
+
     /// The chunk that the guest passed, whichever way it came.
-    pub(crate) fn chunk(&mut self, direct: Vec<u8>) -> Result<Bytes, GuestFault> {
+    fn chunk(&mut self, direct: Vec<u8>) -> Result<Bytes, GuestFault> {
         let chunk = match self.detour.take() {
             Some(detour) if direct.is_empty() => detour,
             Some(_) | None => direct.into(),

@@ -53,7 +53,8 @@ impl<'a> Browser<'a> {
         let reply = self.host.send(&[head.as_bytes(), body].concat());
         path.clone_into(&mut self.path);
         for cookie in reply.all("set-cookie") {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            // Django 5 sends a blank before the name, which is none of the value (RFC 9110, section 5.5).
+            let (name, value) = cookie.trim().split(';').next().unwrap().split_once('=').unwrap();
             if value.is_empty() || value == "\"\"" {
                 self.cookies.remove(name);
             } else {
