@@ -9,7 +9,7 @@ mod sections;
 
 /// What `bundle.rs` takes from the sandbox.
 mod sandbox {
-    pub struct ReadOnlyFolder {
+    pub struct Folder {
         pub host: std::path::PathBuf,
         pub guest: String,
     }

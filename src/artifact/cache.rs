@@ -84,7 +84,8 @@ impl Artifacts {
         if let Some(bundle) = opened.parts.bundle {
             options.files = self.bundle(path, bundle, &options.limits)?;
             // What may be written stands where the bundle has the same.
-            let kept = |file: &Folder| !options.storage.iter().any(|storage| storage.folders.iter().any(|folder| folder.guest == file.guest));
+            let kept =
+                |file: &Folder| !options.storage.iter().any(|storage| storage.folders.iter().any(|folder| folder.guest == file.guest));
             options.files = options.files.iter().filter(|file| kept(file)).cloned().collect();
         }
         let (component, report) = self.component(engine, &opened, &mut options, start).await?;

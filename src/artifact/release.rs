@@ -6,7 +6,6 @@
 
 use std::{
     fs,
-
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };

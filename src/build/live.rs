@@ -59,7 +59,12 @@ impl Live {
         let app = staged.path().join("app");
         stage::copy(&source.folder, &app, output)?;
         let folder = |host: PathBuf, guest: &str| Folder { host, guest: guest.to_owned() };
-        let settled: Vec<_> = requirements.files.keys().cloned().chain(["wasgi.toml", "requirements.txt", "pyproject.toml"].map(|name| source.folder.join(name))).collect();
+        let settled: Vec<_> = requirements
+            .files
+            .keys()
+            .cloned()
+            .chain(["wasgi.toml", "requirements.txt", "pyproject.toml"].map(|name| source.folder.join(name)))
+            .collect();
         Ok(Self {
             source: source.folder.clone(),
             output: output.clone(),
@@ -144,7 +149,8 @@ mod tests {
                 fs::write(file, text).unwrap();
             }
             let change = taken_over(from.path(), to.path()).unwrap();
-            let found: Vec<_> = walkdir::WalkDir::new(to.path()).into_iter().flatten().filter(|entry| entry.file_type().is_file()).collect();
+            let found: Vec<_> =
+                walkdir::WalkDir::new(to.path()).into_iter().flatten().filter(|entry| entry.file_type().is_file()).collect();
             assert_eq!(found.len(), files.len());
             for (name, text) in files {
                 assert_eq!(fs::read_to_string(to.path().join(name)).unwrap(), *text);

@@ -23,13 +23,18 @@ use std::{
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use self::{packages::Requirements, runtime::Runtime, tools::Tools, trial::{Trial, judged}};
 pub use self::{
     live::{Change, Live},
     packages::{Packages, Sdist},
     progress::Progress,
     settings::{Settings, is_variable},
     source::{Source, SourceFault},
+};
+use self::{
+    packages::Requirements,
+    runtime::Runtime,
+    tools::Tools,
+    trial::{Trial, judged},
 };
 use crate::{
     artifact::{self, Artifacts, BUNDLE, Bundle, Custom, META, Meta, StaticFiles, hex},

@@ -1,7 +1,10 @@
 //! The runtime that every Python application starts from: the guest's interpreter with the SDK in its memory and no application, made once
 //! by componentize-py; and the standard library, compiled, with the time zones that a guest has no system for.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use sha2::{Digest, Sha256};
 

@@ -68,7 +68,9 @@ impl Source {
             }
             let file = FILES.iter().find(|file| folder.join(file).is_file());
             return match file {
-                Some(file) => Ok(Self { module: file.trim_end_matches(".py").to_owned(), manage: manage(&folder), folder, attribute: None }),
+                Some(file) => {
+                    Ok(Self { module: file.trim_end_matches(".py").to_owned(), manage: manage(&folder), folder, attribute: None })
+                }
                 None => Err(SourceFault::None { folder }),
             };
         }

@@ -1,7 +1,11 @@
 //! Runs the guest's Python in the sandbox, over copies of an application's files that it may change: to compile modules, and to import the
 //! application once, so that a build that succeeds has an application that starts.
 
-use std::{fs, path::{Path, PathBuf}, thread};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use super::{BuildFault, packages::Native, runtime::Runtime};
 use crate::{
@@ -28,7 +32,13 @@ impl Trial {
     pub(super) fn new(runtime: &Runtime, cache: &Path) -> Result<Self, BuildFault> {
         let failed = |error: &dyn std::fmt::Display| BuildFault::new(format!("the sandbox cannot be set up: {error}"), "", "");
         // A build imports what a tenant's limits may refuse later; the memory is what WebAssembly has.
-        let limits = Limits { memory_bytes: 1 << 30, concurrency: 1, release_cpu_ms: 10 * 60_000, release_wall_ms: 20 * 60_000, ..Limits::default() };
+        let limits = Limits {
+            memory_bytes: 1 << 30,
+            concurrency: 1,
+            release_cpu_ms: 10 * 60_000,
+            release_wall_ms: 20 * 60_000,
+            ..Limits::default()
+        };
         let engine = Engine::new(&limits).map_err(|error| failed(&error))?;
         let file = runtime.component();
         let bytes = fs::read(&file).map_err(BuildFault::io(&file))?;
@@ -38,7 +48,13 @@ impl Trial {
     }
 
     /// Has the guest make `plan` ready, with `folders` of `root` that it may write.
-    pub(super) fn run(&self, plan: &Plan, root: &Path, folders: &[(&str, &Path)], environment: &[(String, String)]) -> Result<Report, BuildFault> {
+    pub(super) fn run(
+        &self,
+        plan: &Plan,
+        root: &Path,
+        folders: &[(&str, &Path)],
+        environment: &[(String, String)],
+    ) -> Result<Report, BuildFault> {
         let folder = |(guest, host): &(&str, &Path)| Folder { host: (*host).to_owned(), guest: (*guest).to_owned() };
         let mut options = AppOptions::new(TenantLog::new(TenantId::of("build"), &self.limits));
         options.limits = self.limits.clone();
@@ -106,7 +122,9 @@ fn absent(name: &str) -> String {
     let instead = match name.trim_start_matches('_') {
         "ssl" => "a guest makes no TLS connections; if the import is only tried, set `stubs = [\"ssl\"]` under [python] in wasgi.toml",
         "fcntl" | "grp" | "pwd" => {
-            return format!("`{name}` does not exist in a WebAssembly guest; where a stub that does nothing is enough, set `stubs = [\"{name}\"]` under [python] in wasgi.toml");
+            return format!(
+                "`{name}` does not exist in a WebAssembly guest; where a stub that does nothing is enough, set `stubs = [\"{name}\"]` under [python] in wasgi.toml"
+            );
         }
         "multiprocessing" | "posixsubprocess" => "a guest is one process with one thread",
         "bz2" | "lzma" => "use zlib or gzip",

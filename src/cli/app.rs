@@ -159,7 +159,9 @@ pub(super) fn unloaded(error: &ArtifactFault) -> Failure {
         ArtifactFault::Invalid { .. } => "it is damaged, or uses a proposal of WebAssembly that wasgi does not offer",
         ArtifactFault::World { .. } => "build it with `wasgi build`, or for the world in wit/gateway.wit",
         ArtifactFault::Unreleased { fault: GuestFault::Raised(raised), .. } => {
-            return Failure::of(error).with_detail(&raised.traceback).with_hint("its environment is what `-e` and `--env-file` give, and nothing else");
+            return Failure::of(error)
+                .with_detail(&raised.traceback)
+                .with_hint("its environment is what `-e` and `--env-file` give, and nothing else");
         }
         ArtifactFault::Unreleased { .. } => "`--release-cpu`, `--release-timeout` and `--memory` are what it may use",
         ArtifactFault::Unreadable { .. }
@@ -177,7 +179,9 @@ pub(super) fn warn(report: &Report) {
         Talk.warn(&format!("build.warm: {} answered {}", warmed.path, warmed.status));
     }
     for place in &report.secrets {
-        Talk.warn(&format!("{place} takes random bytes while it is imported: a secret made there is the same in every instance of this release"));
+        Talk.warn(&format!(
+            "{place} takes random bytes while it is imported: a secret made there is the same in every instance of this release"
+        ));
     }
 }
 

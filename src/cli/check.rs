@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     build::{BuildFault, Built, Progress},
-    limits::Limits,
+    limits::{Amount, Limits, Unit},
     sandbox::{Django, Report},
 };
 
@@ -120,13 +120,19 @@ fn judged(built: &Built) -> Vec<Finding> {
     let size = format!("size {} of at most {}", super::inspect::megabytes(bytes), super::inspect::megabytes(limit));
     let level = if bytes > limit { Level::Problem } else { Level::Ok };
     findings.push(Finding::new("size", level, size, if bytes > limit { "`wasgi serve --max-component` raises the limit" } else { "" }));
+    let show = |value, unit| Amount(value, unit).to_string();
+    let limits = Limits::default();
+    let (memory, cpu) = (show(limits.memory_bytes, Unit::Bytes), show(limits.guest_cpu_ms, Unit::Millis));
+    findings.push(Finding::new("limits", Level::Ok, format!("limits of a request where none are set: memory {memory}, CPU {cpu}"), ""));
     findings
 }
 
 fn hint_of(id: &str) -> &'static str {
     match id {
         "environment" => "run the check with it: `wasgi check -e NAME=VALUE`",
-        "secret-at-import" => "read it from the environment: `os.environ[\"SECRET_KEY\"]`, and serve with `-e SECRET_KEY=…` or `--env-file`",
+        "secret-at-import" => {
+            "read it from the environment: `os.environ[\"SECRET_KEY\"]`, and serve with `-e SECRET_KEY=…` or `--env-file`"
+        }
         _ => "a package in pure Python does not have this problem",
     }
 }
@@ -138,7 +144,12 @@ fn django(django: &Django) -> Vec<Finding> {
             findings.push(Finding::new(id, Level::Problem, text, hint));
         }
     };
-    problem(django.debug, "django-debug", "DEBUG is on: error pages show settings to everybody", "DEBUG = os.environ.get(\"DEBUG\") == \"1\"");
+    problem(
+        django.debug,
+        "django-debug",
+        "DEBUG is on: error pages show settings to everybody",
+        "DEBUG = os.environ.get(\"DEBUG\") == \"1\"",
+    );
     problem(
         django.insecure_key,
         "django-secret-key",
@@ -153,11 +164,21 @@ fn django(django: &Django) -> Vec<Finding> {
     );
     let anyone = django.hosts.iter().any(|host| host == "*");
     if anyone {
-        findings.push(Finding::new("django-hosts", Level::Warning, "ALLOWED_HOSTS has `*`: a request may claim any host", "name the hosts"));
+        findings.push(Finding::new(
+            "django-hosts",
+            Level::Warning,
+            "ALLOWED_HOSTS has `*`: a request may claim any host",
+            "name the hosts",
+        ));
     }
     match &django.r#static {
         Some(files) => findings.push(Finding::new("static", Level::Ok, format!("static files: {} served by the host", files.url), "")),
-        None => findings.push(Finding::new("static", Level::Warning, "no static files are collected", "add django.contrib.staticfiles to INSTALLED_APPS")),
+        None => findings.push(Finding::new(
+            "static",
+            Level::Warning,
+            "no static files are collected",
+            "add django.contrib.staticfiles to INSTALLED_APPS",
+        )),
     }
     findings
 }
@@ -166,10 +187,12 @@ fn django(django: &Django) -> Vec<Finding> {
 fn databases(report: &Report) -> Vec<Finding> {
     let names = report.django.iter().flat_map(|django| &django.databases);
     let files = names.filter(|(_, name)| name.starts_with('/'));
-    files.map(|(alias, name)| {
-        let text = format!("database `{alias}`: {name} is kept in the folder that `--data` names");
-        Finding::new("database", Level::Ok, text, "serve with `--data DIR`")
-    }).collect()
+    files
+        .map(|(alias, name)| {
+            let text = format!("database `{alias}`: {name} is kept in the folder that `--data` names");
+            Finding::new("database", Level::Ok, text, "serve with `--data DIR`")
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -182,10 +205,7 @@ mod tests {
         let good = Django { hosts: vec!["a.test".into()], r#static: Some(crate::sandbox::DjangoStatic::default()), ..Django::default() };
         assert_eq!(levels(good.clone()), [("static", Level::Ok)]);
         let bad = Django { debug: true, insecure_key: true, ..Django::default() };
-        assert_eq!(
-            levels(bad),
-            [("django-debug", Level::Problem), ("django-secret-key", Level::Problem), ("static", Level::Warning)]
-        );
+        assert_eq!(levels(bad), [("django-debug", Level::Problem), ("django-secret-key", Level::Problem), ("static", Level::Warning)]);
         assert_eq!(levels(Django { hosts: Vec::new(), ..good.clone() }), [("django-hosts", Level::Problem), ("static", Level::Ok)]);
         assert_eq!(levels(Django { hosts: vec!["*".into()], ..good }), [("django-hosts", Level::Warning), ("static", Level::Ok)]);
     }

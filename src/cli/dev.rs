@@ -42,29 +42,55 @@ enum Ended {
     Rebuild,
 }
 
-pub(super) fn run(typed: args::Dev) -> Result<(), Failure> {
+pub(super) fn run(typed: &args::Dev) -> Result<(), Failure> {
     telemetry::start_dev();
     let limits = app::checked(&typed.limits.0)?;
     app::raise_open_files();
     let engine = Engine::new(&limits).map_err(|error| Failure::of(&error))?;
     // Bound once: who asks while things are built waits.
-    let listener = TcpListener::bind(typed.bind).map_err(|error| unbound(&io::Error::new(error.kind(), format!("{}: {error}", typed.bind))))?;
+    let listener =
+        TcpListener::bind(typed.bind).map_err(|error| unbound(&io::Error::new(error.kind(), format!("{}: {error}", typed.bind))))?;
+    let mut folder: Option<PathBuf> = None;
     loop {
-        let mut request = build::request(&typed.app, None, typed.allow_sdist, &typed.common)?;
-        request.purpose = Purpose::Development;
-        let started = Instant::now();
-        let live = Live::new(&request, &Talk)?;
-        let options = options(&typed, &request, &live)?;
-        let component = std::fs::read(&live.component).map_err(|error| Failure::of(&error))?;
-        let component = app::artifacts(&typed.common)?.instrumented(&engine, &live.component, &component).map_err(|error| app::unloaded(&error))?;
-        let app = App::new(&engine, &component, options).map_err(|error| Failure::of(&error))?;
-        Talk.step("build", &format!("in {:.1} s; nothing is packed", started.elapsed().as_secs_f64()));
-        let listener = listener.try_clone().map_err(|error| Failure::of(&error))?;
-        match app::runtime()?.block_on(serve(listener, &typed, Arc::new(app), &request, live))? {
-            Ended::Stopped => return Ok(()),
-            Ended::Rebuild => Talk.step("change", "what is installed or how it is built: beginning again"),
+        // From before the project is read: what changes while that fails is not missed.
+        let watching = if typed.no_watch { None } else { folder.as_deref().map(watched).transpose()? };
+        match round(typed, &engine, &listener, &mut folder) {
+            Ok(Ended::Stopped) => return Ok(()),
+            Ok(Ended::Rebuild) => Talk.step("change", "what is installed or how it is built: beginning again"),
+            // What was served once is being worked on: the next change may mend it.
+            Err(failure) => match watching {
+                Some((_watcher, changes)) => {
+                    failure.print();
+                    settled(&changes);
+                }
+                None => return Err(failure),
+            },
         }
     }
+}
+
+/// Builds and serves until something ends that; `folder` is the project's, once it was served.
+fn round(typed: &args::Dev, engine: &Engine, listener: &TcpListener, folder: &mut Option<PathBuf>) -> Result<Ended, Failure> {
+    let mut request = build::request(&typed.app, None, typed.allow_sdist, &typed.common)?;
+    request.purpose = Purpose::Development;
+    let started = Instant::now();
+    let live = Live::new(&request, &Talk)?;
+    let options = options(typed, &request, &live)?;
+    let component = std::fs::read(&live.component).map_err(|error| Failure::of(&error))?;
+    let artifacts = app::artifacts(&typed.common)?;
+    let component = artifacts.instrumented(engine, &live.component, &component).map_err(|error| app::unloaded(&error))?;
+    let app = App::new(engine, &component, options).map_err(|error| Failure::of(&error))?;
+    Talk.step("build", &format!("in {:.1} s; nothing is packed", started.elapsed().as_secs_f64()));
+    *folder = Some(request.source.folder.clone());
+    let listener = listener.try_clone().map_err(|error| Failure::of(&error))?;
+    app::runtime()?.block_on(serve(listener, typed, Arc::new(app), &request, live))
+}
+
+/// Waits for a change, and for those that belong to it. False: nothing is watched any more.
+fn settled(changes: &mpsc::Receiver<()>) -> bool {
+    let any = changes.recv().is_ok();
+    while changes.recv_timeout(TOGETHER).is_ok() {}
+    any
 }
 
 fn options(typed: &args::Dev, request: &Request, live: &Live) -> Result<AppOptions, Failure> {
@@ -101,13 +127,7 @@ fn storage(typed: &args::Dev, project: &Path, limit: u64) -> Result<Storage, Fai
     Ok(Storage { root, folders, limit })
 }
 
-async fn serve(
-    listener: TcpListener,
-    typed: &args::Dev,
-    app: Arc<App>,
-    request: &Request,
-    live: Live,
-) -> Result<Ended, Failure> {
+async fn serve(listener: TcpListener, typed: &args::Dev, app: Arc<App>, request: &Request, live: Live) -> Result<Ended, Failure> {
     // Buffered: every framework reads that.
     let route = Route { app: Arc::clone(&app), mount: Mount::default(), uploads: Uploads::Buffered };
     let errors = Errors::Shown { sources: live.files.first().map(|folder| folder.host.clone()) };
@@ -116,7 +136,10 @@ async fn serve(
     let addresses = server.local_addr().to_vec();
     let show = |value, unit| Amount(value, unit).to_string();
     let limits = app.limits();
-    Talk.step("limits", &format!("memory {} · CPU {} · network none", show(limits.memory_bytes, Unit::Bytes), show(limits.guest_cpu_ms, Unit::Millis)));
+    Talk.step(
+        "limits",
+        &format!("memory {} · CPU {} · network none", show(limits.memory_bytes, Unit::Bytes), show(limits.guest_cpu_ms, Unit::Millis)),
+    );
     if let Some(storage) = &app.options().storage {
         Talk.step("data", &format!("{} as /data", storage.root.display()));
     }
@@ -124,7 +147,7 @@ async fn serve(
     for address in addresses {
         ready(&format!("http://{address}"));
     }
-    let (rebuild, rebuilt) = oneshot::channel();
+    let (rebuild, asked) = oneshot::channel();
     let watcher = if typed.no_watch { None } else { Some(watch(&request.source.folder, live, Arc::clone(&app), rebuild)?) };
     let mut ended = Ended::Stopped;
     server
@@ -132,7 +155,7 @@ async fn serve(
             tokio::select! {
                 interrupted = ctrl_c() => drop(interrupted),
                 () = terminated() => {}
-                Ok(()) = rebuilt => ended = Ended::Rebuild,
+                Ok(()) = asked => ended = Ended::Rebuild,
             }
         })
         .await;
@@ -148,9 +171,10 @@ async fn terminated() {
     }
 }
 
-/// Watches the project on a thread of its own, until the watcher is dropped.
-fn watch(folder: &Path, live: Live, app: Arc<App>, rebuild: oneshot::Sender<()>) -> Result<notify::RecommendedWatcher, Failure> {
-    let unwatched = |error: notify::Error| Failure::failed(format!("{} cannot be watched: {error}", folder.display()), "`--no-watch` does without");
+/// A watcher of the project, and what it sees.
+fn watched(folder: &Path) -> Result<(notify::RecommendedWatcher, mpsc::Receiver<()>), Failure> {
+    let unwatched =
+        |error: notify::Error| Failure::failed(format!("{} cannot be watched: {error}", folder.display()), "`--no-watch` does without");
     let (events, changes) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Being read is no change.
@@ -160,13 +184,18 @@ fn watch(folder: &Path, live: Live, app: Arc<App>, rebuild: oneshot::Sender<()>)
     })
     .map_err(unwatched)?;
     watcher.watch(folder, RecursiveMode::Recursive).map_err(unwatched)?;
+    Ok((watcher, changes))
+}
+
+/// Follows the project on a thread of its own, until the watcher is dropped.
+fn watch(folder: &Path, live: Live, app: Arc<App>, rebuild: oneshot::Sender<()>) -> Result<notify::RecommendedWatcher, Failure> {
+    let (watcher, changes) = watched(folder)?;
     std::thread::spawn(move || follow(&changes, &live, &app, rebuild));
     Ok(watcher)
 }
 
 fn follow(changes: &mpsc::Receiver<()>, live: &Live, app: &App, rebuild: oneshot::Sender<()>) {
-    while changes.recv().is_ok() {
-        while changes.recv_timeout(TOGETHER).is_ok() {}
+    while settled(changes) {
         let started = Instant::now();
         match live.refresh() {
             Ok(Change::Nothing) => {}

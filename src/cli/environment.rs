@@ -32,7 +32,12 @@ pub(super) fn of(typed: &args::Environment) -> Result<Vec<(String, String)>, Fai
 fn own(name: &str) -> Result<String, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the person named this one variable")]
     let value = std::env::var(name);
-    value.map_err(|_| Failure::usage(format!("-e {name}: the environment has no such variable, or it is no text"), format!("give its value: `-e {name}=VALUE`")))
+    value.map_err(|_| {
+        Failure::usage(
+            format!("-e {name}: the environment has no such variable, or it is no text"),
+            format!("give its value: `-e {name}=VALUE`"),
+        )
+    })
 }
 
 fn checked(variables: BTreeMap<String, String>) -> Result<Vec<(String, String)>, Failure> {
@@ -92,7 +97,9 @@ mod tests {
 
     #[test]
     fn variables_are_taken_under_and_at_their_limits_and_refused_over_them() {
-        let taken = |count: usize, bytes: usize| checked((0..count).map(|n| (format!("V{n:04}"), "x".repeat(bytes))).collect()).map(|all| all.len()).ok();
+        let taken = |count: usize, bytes: usize| {
+            checked((0..count).map(|n| (format!("V{n:04}"), "x".repeat(bytes))).collect()).map(|all| all.len()).ok()
+        };
         assert_eq!([taken(63, 1), taken(64, 1), taken(65, 1)], [Some(63), Some(64), None]);
         assert_eq!([taken(1, BYTES - 6), taken(1, BYTES - 5), taken(1, BYTES - 4)], [Some(1), Some(1), None]);
     }

@@ -8,7 +8,7 @@ use crate::{
     telemetry,
 };
 
-pub(super) fn run(typed: args::Manage) -> Result<(), Failure> {
+pub(super) fn run(typed: &args::Manage) -> Result<(), Failure> {
     telemetry::start(false);
     let limits = app::checked(&typed.limits.0)?;
     let file = app::built(&typed.what, typed.allow_sdist, &typed.grants.environment, &typed.common)?;
@@ -33,5 +33,10 @@ async fn manage(loaded: &Loaded, command: &[String]) -> Result<u8, Failure> {
     let plan = plan.ok_or_else(|| Failure::failed("this application has no management commands: it was not built by `wasgi build`", ""))?;
     let mut instance = Instance::start(&loaded.app, "manage").await.map_err(|fault| Failure::failed(fault.chain(), ""))?;
     let ran = instance.manage(&loaded.app, plan, command).await;
-    ran.map_err(|fault| Failure::failed(format!("the command ended early: {}", Fault::Guest(fault).chain()), "`--release-cpu`, `--release-timeout` and `--memory` are what it may use"))
+    ran.map_err(|fault| {
+        Failure::failed(
+            format!("the command ended early: {}", Fault::Guest(fault).chain()),
+            "`--release-cpu`, `--release-timeout` and `--memory` are what it may use",
+        )
+    })
 }

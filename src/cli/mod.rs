@@ -31,8 +31,8 @@ pub fn run() -> ExitCode {
     let done = match typed {
         Command::Build(build) => build::run(&build),
         Command::Serve(serve) => serve::run(*serve),
-        Command::Dev(dev) => dev::run(*dev),
-        Command::Manage(manage) => manage::run(*manage),
+        Command::Dev(dev) => dev::run(&dev),
+        Command::Manage(manage) => manage::run(&manage),
         Command::Check(check) => check::run(&check),
         Command::Inspect(inspect) => inspect::run(&inspect),
     };

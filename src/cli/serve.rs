@@ -1,6 +1,10 @@
 //! `wasgi serve`: builds what is stale, loads it, and serves it on one thread until SIGTERM or SIGINT.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -84,10 +88,9 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The line that says that requests are answered from now on; data, so that a script can wait for it.
-#[expect(clippy::print_stdout, reason = "standard output carries data")]
+/// The line that says that requests are answered from now on; data, so that a script can wait for it. Nobody may be listening any more.
 pub(super) fn ready(url: &str) {
-    println!("ready  {url}");
+    writeln!(io::stdout(), "ready  {url}").unwrap_or_default();
 }
 
 pub(super) fn unbound(error: &io::Error) -> Failure {

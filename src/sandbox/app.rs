@@ -118,7 +118,16 @@ impl App {
         let has_release = ReleasablePre::new(pre.clone()).is_ok();
         let pre = bindings::OfferedPre::new(pre).map_err(bad)?;
         let volumes = Volumes::open(&options.files, options.storage.as_ref()).map_err(BadComponent::Folder)?;
-        Ok(Self { engine: engine.clone(), pre, has_release, options, volumes, idle: Mutex::default(), generation: AtomicU64::new(0), report: Mutex::default() })
+        Ok(Self {
+            engine: engine.clone(),
+            pre,
+            has_release,
+            options,
+            volumes,
+            idle: Mutex::default(),
+            generation: AtomicU64::new(0),
+            report: Mutex::default(),
+        })
     }
 
     /// How it runs.

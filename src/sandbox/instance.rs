@@ -48,7 +48,7 @@ const RANDOM_BYTES: u64 = 64 << 10;
 /// A guest.
 pub struct Instance {
     store: Store<State>,
-    instance: wasmtime::component::Instance,
+    component: wasmtime::component::Instance,
     guest: bindings::Offered,
     meter: Arc<Meter>,
     born: Instant,
@@ -110,14 +110,15 @@ impl Instance {
         let _running = app.engine().running();
         let wall = Duration::from_millis(limits.head_wall_ms);
         let started = tokio::time::timeout(wall, meter.charge(app.pre().instance_pre().instantiate_async(&mut store))).await;
-        let instance = match started {
-            Ok(Ok(instance)) => instance,
+        let component = match started {
+            Ok(Ok(component)) => component,
             Ok(Err(error)) => return Err(not_started(&error).into()),
             Err(_) => return Err(GuestFault::Stopped(Stopped::Wall).into()),
         };
-        let guest = app.pre().load(&mut store, &instance).map_err(|error| not_started(&error))?;
+        let guest = app.pre().load(&mut store, &component).map_err(|error| not_started(&error))?;
         let now = Instant::now();
-        let mut instance = Self { store, instance, guest, meter, born: now, rested: now, first_bytes: 0, served: 0, generation, broken: false };
+        let mut instance =
+            Self { store, component, guest, meter, born: now, rested: now, first_bytes: 0, served: 0, generation, broken: false };
         if let Some(plan) = &app.options().plan {
             let report = instance.prepare(app, plan).await?;
             if let Some(raised) = report.raised() {
@@ -158,7 +159,7 @@ impl Instance {
         if !app.has_release() {
             return Err(missing());
         }
-        Releasable::new(&mut self.store, &self.instance).map_err(|error| trapped(&error))
+        Releasable::new(&mut self.store, &self.component).map_err(|error| trapped(&error))
     }
 
     /// Whether it has read or written what its tenant keeps.
@@ -169,7 +170,7 @@ impl Instance {
 
     /// The store and the instance, for what looks at the guest's memory.
     pub(super) fn parts(&mut self) -> (&mut Store<State>, wasmtime::component::Instance) {
-        (&mut self.store, self.instance)
+        (&mut self.store, self.component)
     }
 
     /// Calls the application. `exchange` is the instance's until [`Instance::finish`].

@@ -10,11 +10,11 @@ use std::borrow::Cow;
 use thiserror::Error;
 use wasm_encoder::{
     Alias, CanonicalFunctionSection, ComponentAliasSection, ComponentExportKind, ComponentExportSection, ComponentSection,
-    ComponentTypeSection, ComponentValType, Encode, ExportKind,
+    ComponentTypeSection, ComponentValType, ExportKind,
 };
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentExternalKind as Kind, ComponentOuterAliasKind, ExternalKind, Instance as CoreInstance, Parser,
-    Payload,
+    CanonicalFunction, ComponentAlias, ComponentExternalKind as Kind, ComponentOuterAliasKind, ExternalKind, Instance as CoreInstance,
+    Parser, Payload,
 };
 use wasmtime::{
     Store,
@@ -79,7 +79,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn func<R: ComponentNamedList + Lift + Send + Sync + 'static>(&mut self, instance: Option<&str>, name: &str) -> wasmtime::Result<TypedFunc<(), R>> {
+    fn func<R: ComponentNamedList + Lift + Send + Sync + 'static>(
+        &mut self,
+        instance: Option<&str>,
+        name: &str,
+    ) -> wasmtime::Result<TypedFunc<(), R>> {
         let missing = || wasmtime::Error::msg(format!("it has no export `{name}`"));
         let outer = match instance {
             Some(instance) => Some(self.component.get_export_index(&mut *self.store, None, instance).ok_or_else(missing)?),
@@ -211,7 +215,8 @@ fn forgetful(component: &[u8]) -> Result<Vec<u8>, NotReleasable> {
     let spaces = Spaces::of(component).map_err(|error| NotReleasable(error.to_string()))?;
     let mut types = ComponentTypeSection::new();
     types.function().params::<_, ComponentValType>([]).result(None);
-    let (mut aliases, mut lifts, mut exports) = (ComponentAliasSection::new(), CanonicalFunctionSection::new(), ComponentExportSection::new());
+    let (mut aliases, mut lifts, mut exports) =
+        (ComponentAliasSection::new(), CanonicalFunctionSection::new(), ComponentExportSection::new());
     for (number, (instance, name)) in (0..).zip(&spaces.forget) {
         aliases.alias(Alias::CoreInstanceExport { instance: *instance, kind: ExportKind::Func, name });
         lifts.lift(spaces.core_funcs + number, spaces.types, []);
@@ -226,7 +231,7 @@ fn forgetful(component: &[u8]) -> Result<Vec<u8>, NotReleasable> {
     Ok(forgetful)
 }
 
-fn push(component: &mut Vec<u8>, section: &(impl ComponentSection + Encode)) {
+fn push(component: &mut Vec<u8>, section: &impl ComponentSection) {
     component.push(section.id());
     section.encode(component);
 }

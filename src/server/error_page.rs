@@ -70,7 +70,11 @@ fn around(sources: &Path, traceback: &str) -> Option<String> {
     let (file, number) = frame?;
     let inside = Path::new(&file);
     let plain = inside.components().all(|part| matches!(part, Component::Normal(_)));
-    let whole = sources.join(inside).canonicalize().ok().filter(|whole| plain && sources.canonicalize().is_ok_and(|root| whole.starts_with(root)))?;
+    let whole = sources
+        .join(inside)
+        .canonicalize()
+        .ok()
+        .filter(|whole| plain && sources.canonicalize().is_ok_and(|root| whole.starts_with(root)))?;
     if whole.metadata().ok()?.len() > SOURCE_BYTES {
         return None;
     }
@@ -100,10 +104,16 @@ mod tests {
     #[test]
     fn the_source_around_a_line_is_shown_and_nothing_outside_of_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let text: String = (1..=30).map(|number| format!("line <{number}>\n")).collect();
+        let text: String = (1..=30).flat_map(|number| ["line <".to_owned(), number.to_string(), ">\n".to_owned()]).collect();
         std::fs::write(folder.path().join("app.py"), text).unwrap();
-        let shown = around(folder.path(), "Traceback\n  File \"/0/app.py\", line 20, in f\n  File \"/1/flask.py\", line 3, in g\n").unwrap();
-        assert!(shown.contains("<mark>   20  line &lt;20&gt;</mark>") && shown.contains("line &lt;14&gt;") && !shown.contains("line &lt;13&gt;"), "{shown}");
+        let shown =
+            around(folder.path(), "Traceback\n  File \"/0/app.py\", line 20, in f\n  File \"/1/flask.py\", line 3, in g\n").unwrap();
+        assert!(
+            shown.contains("<mark>   20  line &lt;20&gt;</mark>")
+                && shown.contains("line &lt;14&gt;")
+                && !shown.contains("line &lt;13&gt;"),
+            "{shown}"
+        );
         for outside in ["../../etc/passwd", "/etc/passwd", "none.py"] {
             assert_eq!(around(folder.path(), &format!("  File \"/0/{outside}\", line 1, in f\n")), None);
         }

@@ -21,8 +21,8 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 
-pub use self::{error_page::Errors, router::Router, static_files::StaticFolder};
 use self::{admission::Admission, listener::Doors};
+pub use self::{error_page::Errors, router::Router, static_files::StaticFolder};
 use crate::{
     exchange::{Route, Tasks},
     limits::Limits,

@@ -134,7 +134,10 @@ fn unknown_flags_and_bad_values_are_usage_errors() {
 #[test]
 fn no_application_or_two_are_told() {
     let hint = "hint: name it: `wasgi build DIR`, or `wasgi build module:name`\n";
-    assert_eq!(build(&[("main.py", "")], "."), (1, format!("error: no application in HERE: it has neither manage.py nor wsgi.py nor app.py\n{hint}")));
+    assert_eq!(
+        build(&[("main.py", "")], "."),
+        (1, format!("error: no application in HERE: it has neither manage.py nor wsgi.py nor app.py\n{hint}"))
+    );
     let (code, said) = build(&[("app.py", "x = 1\n")], ".");
     let expected = "error: the module `app` has no application; looked for `app`, `application`, `create_app()`, `make_app()` and a Flask instance\nhint: name it: `wasgi build module:name`\n";
     assert_eq!((code, said.as_str()), (1, expected));
@@ -265,11 +268,11 @@ fn a_built_file_with_a_damaged_bundle_is_refused() {
 
 #[test]
 fn the_documents_name_only_flags_that_exist() {
-    // Of cargo and curl.
-    let others = ["--path", "--locked", "--open", "--release", "--target", "--doc"];
-    let help = wasgi().args(["serve", "--help"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    for document in ["README.md", "docs/operators.md", "docs/app-authors.md", "docs/security.md"] {
+    // Of cargo, curl and Django.
+    let others = ["--path", "--locked", "--open", "--release", "--target", "--doc", "--noinput", "--username", "--email"];
+    let help = |command: &str| String::from_utf8(wasgi().args([command, "--help"]).output().unwrap().stdout).unwrap();
+    let help = ["serve", "manage", "check"].map(help).concat();
+    for document in ["README.md", "docs/operators.md", "docs/app-authors.md", "docs/python.md", "docs/security.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
         let flags: Vec<_> = words.filter(|word| word.starts_with("--") && word.len() > 3 && !others.contains(word)).collect();

@@ -8,21 +8,32 @@ use crate::support::{Host, python, root, wasgi};
 fn a_browser_logs_in_to_djangos_admin_adds_a_book_and_sees_it_listed_fresh_and_reused() {
     let app = python("guest/examples/django");
     let walk = root().join("tests/browser");
-    assert!(walk.join("node_modules/playwright-core").is_dir(), "playwright-core is missing; run the tests with `make test`, which installs it");
+    assert!(
+        walk.join("node_modules/playwright-core").is_dir(),
+        "playwright-core is missing; run the tests with `make test`, which installs it"
+    );
     let shots = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     for isolation in ["request", "reuse"] {
         let data = tempfile::tempdir().unwrap();
         for (variables, command) in [
             (&["SECRET_KEY=x"][..], &["migrate", "-v", "0"][..]),
-            (&["SECRET_KEY=x", "DJANGO_SUPERUSER_PASSWORD=first password"], &["createsuperuser", "--noinput", "--username", "admin", "--email", "a@example.com"]),
+            (
+                &["SECRET_KEY=x", "DJANGO_SUPERUSER_PASSWORD=first password"],
+                &["createsuperuser", "--noinput", "--username", "admin", "--email", "a@example.com"],
+            ),
         ] {
             let mut manage = wasgi();
             manage.arg("manage").arg("--data").arg(data.path());
-            variables.iter().for_each(|variable| drop(manage.args(["-e", variable])));
+            for variable in variables {
+                manage.args(["-e", variable]);
+            }
             let ran = manage.arg(&app).args(command).output().unwrap();
             assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
         }
-        let host = Host::serving(&app, &["--data", data.path().to_str().unwrap(), "-e", "SECRET_KEY=x", "--tenant", "browsed", "--isolation", isolation]);
+        let host = Host::serving(
+            &app,
+            &["--data", data.path().to_str().unwrap(), "-e", "SECRET_KEY=x", "--tenant", "browsed", "--isolation", isolation],
+        );
         let shot = shots.join(format!("admin-{isolation}.png"));
         let ran = Command::new("node").arg(walk.join("admin.mjs")).arg(format!("http://{}", host.address)).arg(&shot).output().unwrap();
         let said = String::from_utf8_lossy(&ran.stdout).into_owned();

@@ -97,7 +97,11 @@ fn a_writer_that_dies_in_its_transaction_leaves_no_lock_and_no_half_of_it() {
     assert_eq!(host.get("/database/die").code(), 500);
     assert_eq!(host.get("/database/transfer?1").text(), "transferred");
     assert_eq!(host.get("/database/check").text(), "ok 2 1000");
-    let left: Vec<_> = fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name.contains("lock")).collect();
+    let left: Vec<_> = fs::read_dir(data.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("lock"))
+        .collect();
     assert_eq!(left, Vec::<String>::new());
 }
 

@@ -28,7 +28,8 @@ fn prepared(app: &Path) -> tempfile::TempDir {
     let migrated = managed(app, data.path(), &[SECRET], &["migrate"]);
     assert!(migrated.contains("Applying sessions.0001_initial... OK"), "{migrated}");
     let user = [SECRET, "DJANGO_SUPERUSER_PASSWORD=first password"];
-    let created = managed(app, data.path(), &user, &["createsuperuser", "--noinput", "--username", "admin", "--email", "admin@example.com"]);
+    let created =
+        managed(app, data.path(), &user, &["createsuperuser", "--noinput", "--username", "admin", "--email", "admin@example.com"]);
     assert_eq!(created, "Superuser created successfully.\n");
     data
 }
@@ -52,7 +53,8 @@ fn an_admin_logs_in_adds_changes_lists_and_deletes_and_changes_the_password_fres
         assert!(home.code() == 200 && home.text().contains("Site administration") && home.text().contains("Books"), "{}", home.text());
 
         browser.get("/admin/library/book/add/");
-        let added = browser.upload("/admin/library/book/add/", &[("title", "Flatland"), ("author", "Abbott")], ("cover", "cover.txt", b"a square"));
+        let added =
+            browser.upload("/admin/library/book/add/", &[("title", "Flatland"), ("author", "Abbott")], ("cover", "cover.txt", b"a square"));
         assert!(added.text().contains("was added successfully"), "{}", added.text());
         let list = browser.get("/admin/library/book/");
         assert!(list.text().contains(">Flatland</a>") && list.text().contains("1 book"), "{}", list.text());
@@ -119,7 +121,12 @@ fn static_files_are_collected_at_build_and_served_by_the_host() {
 fn a_missing_variable_is_told_at_build_and_ends_a_release() {
     let built = wasgi().arg("check").arg(root().join("guest/examples/django")).arg("--json").output().unwrap();
     assert!(String::from_utf8_lossy(&built.stdout).contains("needs `SECRET_KEY` in its environment"));
-    let served = wasgi().arg("serve").arg(python("guest/examples/django")).args(["--tenant", "no-secret", "--bind", "127.0.0.1:0"]).output().unwrap();
+    let served = wasgi()
+        .arg("serve")
+        .arg(python("guest/examples/django"))
+        .args(["--tenant", "no-secret", "--bind", "127.0.0.1:0"])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&served.stderr).into_owned();
     assert_eq!(served.status.code(), Some(1));
     assert!(said.contains("the application raised KeyError: 'SECRET_KEY'") && said.contains("File \"/0/mysite/settings.py\""), "{said}");
@@ -131,8 +138,16 @@ fn a_project_of_startproject_runs(version: &str) {
     let seed = folder.path().join("seed");
     fs::create_dir(&seed).unwrap();
     fs::write(seed.join("requirements.txt"), format!("Django=={version}\n")).unwrap();
-    fs::write(seed.join("app.py"), "from django.core.management import execute_from_command_line\n\n\ndef app(environ, start_response):\n    pass\n").unwrap();
-    fs::write(seed.join("manage.py"), "import sys\nfrom django.core.management import execute_from_command_line\n\nexecute_from_command_line(sys.argv)\n").unwrap();
+    fs::write(
+        seed.join("app.py"),
+        "from django.core.management import execute_from_command_line\n\n\ndef app(environ, start_response):\n    pass\n",
+    )
+    .unwrap();
+    fs::write(
+        seed.join("manage.py"),
+        "import sys\nfrom django.core.management import execute_from_command_line\n\nexecute_from_command_line(sys.argv)\n",
+    )
+    .unwrap();
     let project = folder.path().join("project");
     managed(&seed, &project, &[], &["startproject", "fresh", "/data"]);
     fs::write(project.join("requirements.txt"), format!("Django=={version}\n")).unwrap();
@@ -141,7 +156,12 @@ fn a_project_of_startproject_runs(version: &str) {
 
     let data = tempfile::tempdir().unwrap();
     managed(&project, data.path(), &[], &["migrate"]);
-    managed(&project, data.path(), &["DJANGO_SUPERUSER_PASSWORD=first password"], &["createsuperuser", "--noinput", "--username", "admin", "--email", "a@example.com"]);
+    managed(
+        &project,
+        data.path(),
+        &["DJANGO_SUPERUSER_PASSWORD=first password"],
+        &["createsuperuser", "--noinput", "--username", "admin", "--email", "a@example.com"],
+    );
     let file = folder.path().join(format!("project-{}.wasm", version.replace('.', "-")));
     let built = wasgi().arg("build").arg(&project).arg("-o").arg(&file).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));

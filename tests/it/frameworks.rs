@@ -27,7 +27,14 @@ fn notes_in_flask_have_blueprints_accounts_a_database_uploads_and_async_views() 
         assert!(browser.submit("/logout", &[]).text().contains("<h1>Log in</h1>"));
         assert_eq!(host.get("/api/counts").text(), "{\"notes\":0,\"users\":1}\n");
         assert!(data.path().join("instance/notes.sqlite").is_file());
-        let purge = wasgi().arg("manage").arg("--data").arg(data.path()).arg(python("guest/examples/notes")).args(["api", "purge"]).output().unwrap();
+        let purge = wasgi()
+            .arg("manage")
+            .arg("--data")
+            .arg(data.path())
+            .arg(python("guest/examples/notes"))
+            .args(["api", "purge"])
+            .output()
+            .unwrap();
         assert_eq!(String::from_utf8_lossy(&purge.stdout), "0 notes deleted\n", "{}", String::from_utf8_lossy(&purge.stderr));
     }
 }
@@ -48,7 +55,10 @@ fn a_to_do_list_in_bottle_is_kept_in_a_database() {
         assert_eq!(browser.upload("/upload", &[], ("file", "a b.txt", b"12345")).text(), "a b.txt 5");
         assert_eq!([browser.get("/cookie").text(), browser.get("/cookie").text()], ["1", "2"]);
         let style = host.get("/static/style.css");
-        assert_eq!((style.code(), style.text()), (200, std::fs::read_to_string(root().join("guest/examples/bottle/static/style.css")).unwrap()));
+        assert_eq!(
+            (style.code(), style.text()),
+            (200, std::fs::read_to_string(root().join("guest/examples/bottle/static/style.css")).unwrap())
+        );
         assert_eq!(host.get("/static/../app.py").code(), 403);
         assert!(data.path().join("todo.db").is_file());
         let chunked = b"POST /new HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ntask=late\r\n0\r\n\r\n";

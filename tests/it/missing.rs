@@ -43,7 +43,11 @@ fn time_zones_and_asyncio_are_there() {
 fn a_thread_says_that_there_is_none_and_what_to_do() {
     let host = host(&["--tenant", "hashing"]);
     let said = host.get("/thread").text();
-    assert!(said.starts_with("RuntimeError: can't start new thread: a WebAssembly guest has one.") && said.contains("`threads = \"inline\"` under [python] in wasgi.toml"), "{said}");
+    assert!(
+        said.starts_with("RuntimeError: can't start new thread: a WebAssembly guest has one.")
+            && said.contains("`threads = \"inline\"` under [python] in wasgi.toml"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -66,8 +70,14 @@ fn what_cannot_exist_is_told_at_build_with_who_needs_it_and_what_to_use() {
         String::from_utf8_lossy(&ran.stderr).into_owned()
     };
     let said = fails("import helper");
-    assert!(said.contains("File \"/0/helper.py\", line 1") && said.contains("hint: `_ctypes` cannot exist in a WebAssembly guest; use a library that does without it"), "{said}");
-    assert!(fails("import fcntl").contains("hint: `fcntl` does not exist in a WebAssembly guest; where a stub that does nothing is enough, set `stubs = [\"fcntl\"]`"));
+    assert!(
+        said.contains("File \"/0/helper.py\", line 1")
+            && said.contains("hint: `_ctypes` cannot exist in a WebAssembly guest; use a library that does without it"),
+        "{said}"
+    );
+    assert!(fails("import fcntl").contains(
+        "hint: `fcntl` does not exist in a WebAssembly guest; where a stub that does nothing is enough, set `stubs = [\"fcntl\"]`"
+    ));
     assert!(fails("import bz2").contains("hint: `_bz2` cannot exist in a WebAssembly guest; use zlib or gzip"));
     assert!(fails("import requests").contains("hint: if `requests` is a package, add it to requirements.txt"));
     let server = fails("from wsgiref.simple_server import make_server\nmake_server('', 0, None)");
@@ -76,7 +86,26 @@ fn what_cannot_exist_is_told_at_build_with_who_needs_it_and_what_to_use() {
 
 #[test]
 fn a_gigabyte_is_streamed_and_a_hundred_thousand_pages_are_served_by_one_instance_without_growth() {
-    let flags = ["--tenant", "leaks", "--memory", "96MiB", "--guest-cpu", "10min", "--request-timeout", "20min", "--isolation", "reuse", "--concurrency", "1", "--reuse-requests", "1000000", "--reuse-growth", "4MiB", "--max-log", "1KiB"];
+    let flags = [
+        "--tenant",
+        "leaks",
+        "--memory",
+        "96MiB",
+        "--guest-cpu",
+        "10min",
+        "--request-timeout",
+        "20min",
+        "--isolation",
+        "reuse",
+        "--concurrency",
+        "1",
+        "--reuse-requests",
+        "1000000",
+        "--reuse-growth",
+        "4MiB",
+        "--max-log",
+        "1KiB",
+    ];
     let host = host(&flags);
     assert_eq!(host.get("/instance").text(), "1");
     assert_eq!(host.discard("/leak?1024"), 1 << 30);

@@ -14,7 +14,8 @@ fn wsgidav_is_walked_like_litmus_does_fresh_and_reused() {
         let data = tempfile::tempdir().unwrap();
         let host = kept("guest/examples/wsgidav", &data, &["--isolation", isolation]);
         let send = |method: &str, path: &str, fields: &str, body: &[u8]| {
-            let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n{fields}\r\n", body.len());
+            let head =
+                format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n{fields}\r\n", body.len());
             host.send(&[head.as_bytes(), body].concat())
         };
         let code = |method: &str, path: &str, fields: &str, body: &[u8]| send(method, path, fields, body).code();
@@ -72,7 +73,11 @@ fn pypiserver_takes_an_upload_of_twine_and_serves_pip() {
 fn dulwichs_own_tests_of_its_server_pass_with_git_as_the_client() {
     let source: PathBuf = test_python().parent().unwrap().parent().unwrap().join("dulwich-0.25.2");
     let mut suite = Command::new(test_python());
-    suite.arg(root().join("tests/programs/dulwich_suite.py")).arg(env!("CARGO_BIN_EXE_wasgi")).arg(python("guest/examples/dulwich")).arg(&source);
+    suite
+        .arg(root().join("tests/programs/dulwich_suite.py"))
+        .arg(env!("CARGO_BIN_EXE_wasgi"))
+        .arg(python("guest/examples/dulwich"))
+        .arg(&source);
     let home = tempfile::tempdir().unwrap();
     let ran = suite.env("HOME", home.path()).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));

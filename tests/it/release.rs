@@ -100,7 +100,12 @@ fn the_environment_is_not_in_the_process_list() {
     let cache = folder.path().join("cache");
     // The compiler runs while the host starts; whatever it is called with is seen from outside.
     let mut host = wasgi();
-    host.arg("serve").arg(app.path().join("app.wasm")).args(["--bind", "127.0.0.1:0", "--env-file"]).arg(&file).arg("--cache-dir").arg(&cache);
+    host.arg("serve")
+        .arg(app.path().join("app.wasm"))
+        .args(["--bind", "127.0.0.1:0", "--env-file"])
+        .arg(&file)
+        .arg("--cache-dir")
+        .arg(&cache);
     let mut child = host.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
     let mut seen = String::new();
     while !cache.join("releases").is_dir() || fs::read_dir(cache.join("releases")).unwrap().next().is_none() {
@@ -132,7 +137,10 @@ fn random_numbers_differ_in_every_request_and_the_hash_seed_does_not() {
 
 #[test]
 fn a_secret_made_at_import_is_warned_about_at_build_and_at_release() {
-    let app = built(&[("app.py", "import secrets\n\nKEY = secrets.token_hex(16)\n\n\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [KEY.encode()]\n")]);
+    let app = built(&[(
+        "app.py",
+        "import secrets\n\nKEY = secrets.token_hex(16)\n\n\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [KEY.encode()]\n",
+    )]);
     let warning = "app.py:3 takes random bytes while it is imported: a secret made there is the same in every instance of";
     assert!(said(&app).contains(warning), "{}", said(&app));
     let host = host(&app, &["--tenant", "secret-at-import"]);
@@ -152,9 +160,18 @@ fn requests_before_the_first_request_warm_and_leave_nothing_but_what_modules_cou
 
 #[test]
 fn an_application_that_needs_too_much_to_be_imported_is_told_so() {
-    let app = built(&[("app.py", "import os\n\nif os.environ.get('SLOW'):\n    while True:\n        pass\n\n\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n")]);
+    let app = built(&[(
+        "app.py",
+        "import os\n\nif os.environ.get('SLOW'):\n    while True:\n        pass\n\n\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n",
+    )]);
     let serve = |flags: &[&str]| {
-        let ran = wasgi().arg("serve").arg(app.path().join("app.wasm")).args(["--tenant", "slow-import", "--bind", "127.0.0.1:0"]).args(flags).output().unwrap();
+        let ran = wasgi()
+            .arg("serve")
+            .arg(app.path().join("app.wasm"))
+            .args(["--tenant", "slow-import", "--bind", "127.0.0.1:0"])
+            .args(flags)
+            .output()
+            .unwrap();
         (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
     };
     let (code, said) = serve(&["-e", "SLOW=1", "--release-cpu", "500ms"]);
@@ -189,6 +206,9 @@ fn bad_variables_are_usage_errors() {
         (ran.status.code(), String::from_utf8_lossy(&ran.stderr).lines().next().unwrap_or_default().to_owned())
     };
     assert_eq!(serve(&["-e", "1A=x"]), (Some(2), "error: `1A` is no name of a variable".into()));
-    assert_eq!(serve(&["-e", "NOT_THERE"]), (Some(2), "error: -e NOT_THERE: the environment has no such variable, or it is no text".into()));
+    assert_eq!(
+        serve(&["-e", "NOT_THERE"]),
+        (Some(2), "error: -e NOT_THERE: the environment has no such variable, or it is no text".into())
+    );
     assert_eq!(serve(&["--env-file", "/nowhere"]).0, Some(2));
 }

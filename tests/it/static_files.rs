@@ -12,7 +12,10 @@ fn host(data: &tempfile::TempDir) -> Host {
 fn tagged(host: &Host) -> (String, String) {
     let reply = host.get("/files/a.css");
     assert_eq!((reply.code(), reply.field("content-type"), reply.text()), (200, Some("text/css"), "0123456789\n".into()));
-    assert_eq!((reply.field("content-length"), reply.field("accept-ranges"), reply.field("x-content-type-options")), (Some("11"), Some("bytes"), Some("nosniff")));
+    assert_eq!(
+        (reply.field("content-length"), reply.field("accept-ranges"), reply.field("x-content-type-options")),
+        (Some("11"), Some("bytes"), Some("nosniff"))
+    );
     (reply.field("etag").unwrap().to_owned(), reply.field("last-modified").unwrap().to_owned())
 }
 
@@ -30,7 +33,11 @@ fn a_file_is_not_sent_again_to_who_has_it() {
     assert_eq!(asked("If-None-Match: \"other\"\r\n"), (200, 11));
     assert_eq!(asked(&format!("If-Modified-Since: {time}\r\n")), (304, 0));
     assert_eq!(asked("If-Modified-Since: Thu, 01 Jan 1998 00:00:00 GMT\r\n"), (200, 11));
-    assert_eq!(asked(&format!("If-None-Match: \"other\"\r\nIf-Modified-Since: {time}\r\n")), (200, 11), "the tag decides (RFC 9110, section 13.2.2)");
+    assert_eq!(
+        asked(&format!("If-None-Match: \"other\"\r\nIf-Modified-Since: {time}\r\n")),
+        (200, 11),
+        "the tag decides (RFC 9110, section 13.2.2)"
+    );
     let head = host.ask("HEAD", "/files/a.css", "");
     assert_eq!((head.code(), head.field("content-length"), head.body.len()), (200, Some("11"), 0));
 }

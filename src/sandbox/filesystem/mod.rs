@@ -23,12 +23,12 @@ use wasmtime_wasi::{
     },
 };
 
+pub(super) use self::volume::{Files, Volumes};
+pub use self::volume::{Folder, Storage};
 use self::{
     quota::Quota,
     volume::{Kind, Volume},
 };
-pub use self::volume::{Folder, Storage};
-pub(super) use self::volume::{Files, Volumes};
 use super::state::State;
 
 /// Listings that an instance may hold open: each is read whole into the host's memory.
@@ -82,7 +82,9 @@ impl<'a> View<'a> {
 
     /// Gives back what was charged for a name that was not made.
     fn settled<T>(&self, fd: &Fd, made: FsResult<T>) -> FsResult<T> {
-        if made.is_err() && let Some(quota) = self.quota(fd) {
+        if made.is_err()
+            && let Some(quota) = self.quota(fd)
+        {
             quota.not_named();
         }
         made
@@ -165,8 +167,8 @@ impl HostDescriptor for View<'_> {
         flags: types::DescriptorFlags,
     ) -> FsResult<Fd> {
         // An existing file is no new name; whoever opens a file again and again to append to it makes none.
-        let new = open_flags.contains(types::OpenFlags::CREATE)
-            && self.wasi.stat_at(borrowed(&fd), path_flags, path.clone()).await.is_err();
+        let new =
+            open_flags.contains(types::OpenFlags::CREATE) && self.wasi.stat_at(borrowed(&fd), path_flags, path.clone()).await.is_err();
         if new {
             self.quota(&fd).map_or(Ok(()), Quota::name)?;
         }
@@ -176,7 +178,9 @@ impl HostDescriptor for View<'_> {
         if let Some(owner) = self.files.owners.get(&fd.rep()).copied() {
             self.files.owners.insert(opened.rep(), owner);
         }
-        if flags.contains(types::DescriptorFlags::WRITE) && let (Some(quota), Some(file)) = (self.quota(&fd), self.file(&opened)) {
+        if flags.contains(types::DescriptorFlags::WRITE)
+            && let (Some(quota), Some(file)) = (self.quota(&fd), self.file(&opened))
+        {
             quota.opened(&file);
         }
         Ok(opened)

@@ -178,11 +178,11 @@ impl Stored {
     }
 
     fn admit(&mut self, bytes: u64, names: u64) -> bool {
-        let (all, named) = (self.bytes.saturating_add(bytes), self.names.saturating_add(names));
+        let (all, count) = (self.bytes.saturating_add(bytes), self.names.saturating_add(names));
         // Nothing new is nothing to refuse, however full the volume is.
-        let fits = bytes == 0 && names == 0 || all <= self.limit && named <= STORED_NAMES;
+        let fits = bytes == 0 && names == 0 || all <= self.limit && count <= STORED_NAMES;
         if fits {
-            (self.bytes, self.names) = (all, named);
+            (self.bytes, self.names) = (all, count);
         }
         fits
     }

@@ -37,7 +37,8 @@ impl<'a> Browser<'a> {
             body.extend_from_slice(format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").as_bytes());
         }
         let (name, filename, content) = file;
-        let head = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{filename}\"\r\nContent-Type: text/plain\r\n\r\n");
+        let head =
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{filename}\"\r\nContent-Type: text/plain\r\n\r\n");
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(content);
         body.extend_from_slice(b"\r\n--b--\r\n");
@@ -49,7 +50,8 @@ impl<'a> Browser<'a> {
         let cookie = if cookies.is_empty() { String::new() } else { format!("Cookie: {}\r\n", cookies.join("; ")) };
         // What a browser sends, and Django checks.
         let origin = format!("Referer: http://127.0.0.1/\r\nOrigin: http://127.0.0.1\r\n{cookie}{fields}");
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n{origin}\r\n", body.len());
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n{origin}\r\n", body.len());
         let reply = self.host.send(&[head.as_bytes(), body].concat());
         path.clone_into(&mut self.path);
         for cookie in reply.all("set-cookie") {
