@@ -169,7 +169,7 @@ impl Artifacts {
             return Ok(component);
         }
         // Processes that start together compile once.
-        let _alone = self.alone()?;
+        let _alone = self.alone(&self.folder.join("compile.lock"))?;
         if let Some(component) = found(engine, place) {
             return Ok(component);
         }
@@ -184,8 +184,8 @@ impl Artifacts {
         deserialize(engine.wasmtime(), place).map_err(invalid)
     }
 
-    pub(super) fn alone(&self) -> Result<fs::File, CacheFault> {
-        let locked = fs::File::create(self.folder.join("compile.lock")).and_then(|file| file.lock().map(|()| file));
+    pub(super) fn alone(&self, lock: &Path) -> Result<fs::File, CacheFault> {
+        let locked = fs::File::create(lock).and_then(|file| file.lock().map(|()| file));
         locked.map_err(|source| self.fault(source))
     }
 

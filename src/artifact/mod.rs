@@ -56,6 +56,9 @@ pub struct Meta {
     /// Variables where the tenant's environment has none of the name.
     #[serde(default)]
     pub environment: Vec<(String, String)>,
+    /// Folders beside its code that lie in `/data`, where the application is given that.
+    #[serde(default)]
+    pub kept_folders: Vec<String>,
     /// Files that the host serves.
     #[serde(default)]
     pub static_files: Vec<StaticFiles>,

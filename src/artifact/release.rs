@@ -37,7 +37,7 @@ impl Artifacts {
         add(digest(opened.parts.component).as_bytes());
         add(digest(opened.parts.bundle.unwrap_or_default()).as_bytes());
         add(plan.json().as_bytes());
-        if let Some(storage) = &options.storage {
+        for storage in &options.storage {
             add(storage.limit.to_string().as_bytes());
             storage.folders.iter().for_each(|folder| add(folder.guest.as_bytes()));
         }
@@ -60,7 +60,10 @@ impl Artifacts {
             return Ok((component, None));
         }
         let unprepared = self.instrumented(engine, opened.path, opened.parts.component)?;
-        let _alone = self.alone()?;
+        // One at a time of each tenant: what a tenant imports is no reason for another to wait.
+        let folder = place.parent().unwrap_or(place);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
+        let _alone = self.alone(&folder.with_extension("lock"))?;
         if let Some(component) = made() {
             return Ok((component, None));
         }
@@ -68,8 +71,6 @@ impl Artifacts {
         let refused = |fault: BadComponent| ArtifactFault::World { path: opened.path.to_owned(), fault };
         let app = App::new(engine, &unprepared, options.clone()).map_err(refused)?;
         let (component, report, used_storage) = release(&app, opened.parts.component, plan).await.map_err(unreleased)?;
-        let folder = place.parent().unwrap_or(place);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
         let component = self.compiled(engine, opened.path, place, &component)?;
         forget_others(place, &environment(options));
         if used_storage {

@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{BuildFault, Packages, Progress, Request, Requirements, Runtime, Tools, Trial, alone, plan, stage};
+use super::{BuildFault, Packages, Progress, Request, Requirements, Runtime, Tools, Trial, alone, kept_folders, plan, stage};
 use crate::sandbox::{Folder, Plan};
 
 /// What a change is to.
@@ -36,6 +36,8 @@ pub struct Live {
     pub component: PathBuf,
     /// How the application is imported.
     pub plan: Plan,
+    /// Folders beside its code that lie in `/data`.
+    pub kept_folders: Vec<String>,
 }
 
 impl Live {
@@ -58,6 +60,7 @@ impl Live {
         stage::copy_tree(&packages.site, &site).map_err(BuildFault::io(&packages.site))?;
         let app = staged.path().join("app");
         stage::copy(&source.folder, &app, output)?;
+        let kept_folders = kept_folders(&app);
         let folder = |host: PathBuf, guest: &str| Folder { host, guest: guest.to_owned() };
         let settled: Vec<_> = requirements
             .files
@@ -73,6 +76,7 @@ impl Live {
             staged,
             component: runtime.component(),
             plan: plan(request),
+            kept_folders,
         })
     }
 

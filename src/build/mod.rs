@@ -162,6 +162,7 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
         warnings: warnings(&report, &packages),
         tried: report.error.is_none(),
         buffered_uploads: !report.frameworks.iter().any(|name| matches!(name.as_str(), "werkzeug" | "webob")),
+        kept_folders: kept_folders(&staged),
         static_files: static_files(settings, &report),
         environment: settings.env.clone().into_iter().collect(),
         plan: Some(plan),
@@ -180,6 +181,15 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
     let seconds = started.elapsed().as_secs_f64();
     progress.step("build", &format!("{}  {:.1} MiB in {seconds:.1} s", output.display(), mib(bytes.len())));
     finished(output, meta, Some(report))
+}
+
+/// Folders beside an application's code that are its operator's: what Flask calls the instance folder, and where Django projects keep what
+/// was uploaded.
+const KEPT: [&str; 2] = ["instance", "media"];
+
+/// Those that the application brings nothing for.
+fn kept_folders(staged: &Path) -> Vec<String> {
+    KEPT.iter().filter(|name| !staged.join(name).exists()).map(|name| (*name).to_owned()).collect()
 }
 
 /// How a release is made of it.

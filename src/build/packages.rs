@@ -105,6 +105,11 @@ fn include(file: &Path, files: &mut BTreeMap<PathBuf, String>) -> Result<(), Bui
         return Ok(());
     }
     let text = fs::read_to_string(&file).map_err(BuildFault::io(&file))?;
+    // pip would put the builder's own variables there, also into the address of a stranger's index.
+    if let Some(line) = text.lines().find(|line| without_comment(line).contains("${")) {
+        let what = format!("{} asks for a variable of this machine: `{}`", file.display(), line.trim());
+        return Err(BuildFault::new(what, "", "write its value, or set PIP_INDEX_URL or pip's own configuration"));
+    }
     files.insert(file.clone(), text.clone());
     for line in text.lines() {
         let line = without_comment(line);
@@ -348,6 +353,17 @@ mod tests {
         let root = folder.path().canonicalize().unwrap();
         let files: Vec<_> = requirements.files.keys().map(|file| file.strip_prefix(&root).unwrap().to_str().unwrap()).collect();
         assert_eq!(files, ["req/base.txt", "req/limits.txt", "requirements.txt"]);
+    }
+
+    #[test]
+    fn a_variable_of_the_machine_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("requirements.txt"), "# ${A}\nflask\n--extra-index-url https://b.test/${SECRET}/\n").unwrap();
+        let said = Requirements::of(folder.path()).unwrap_err().to_string();
+        assert!(
+            said.ends_with("requirements.txt asks for a variable of this machine: `--extra-index-url https://b.test/${SECRET}/`"),
+            "{said}"
+        );
     }
 
     #[test]

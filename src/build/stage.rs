@@ -9,8 +9,8 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::BuildFault;
 
-/// Folders that tools make at the top of a project.
-const MADE: [&str; 3] = ["node_modules", "dist", "build"];
+/// Folders at the top of a project that tools make, and Flask's instance folder, which holds what belongs to one place where it runs.
+const MADE: [&str; 4] = ["node_modules", "dist", "build", "instance"];
 
 /// Copies the application in `from` to `to`. Hidden files stay behind: they are where secrets and repositories lie. So do virtual
 /// environments, what tools made, and the built file. Links that lead out of the folder are not followed; they are returned.
@@ -71,6 +71,7 @@ mod tests {
             "node_modules/x.js",
             "__pycache__/app.pyc",
             "dist/app.wasm",
+            "instance/config.py",
             "out.wasm",
         ];
         for name in kept.iter().chain(&left) {

@@ -12,12 +12,13 @@ use crate::{
     artifact::Artifacts,
     fault::{Fault, GuestFault},
     limits::Limits,
-    sandbox::{App, AppOptions, Engine, Folder, Instance, Plan, Report, Storage, TenantLog},
+    sandbox::{Allowance, App, AppOptions, Engine, Folder, Instance, Kept, Plan, Report, Storage, TenantLog},
     tenant::TenantId,
 };
 
 /// What the guest may write in a build: compiled modules, collected files.
 const WRITTEN_BYTES: u64 = 4 << 30;
+const WRITTEN_NAMES: u64 = 100_000;
 
 /// The runtime, ready to run.
 pub(super) struct Trial {
@@ -55,11 +56,13 @@ impl Trial {
         folders: &[(&str, &Path)],
         environment: &[(String, String)],
     ) -> Result<Report, BuildFault> {
-        let folder = |(guest, host): &(&str, &Path)| Folder { host: (*host).to_owned(), guest: (*guest).to_owned() };
+        let inside = |host: &Path| host.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
+        let kept = folders.iter().map(|(guest, host)| Kept { inside: inside(host), guest: (*guest).to_owned() }).collect();
         let mut options = AppOptions::new(TenantLog::new(TenantId::of("build"), &self.limits));
         options.limits = self.limits.clone();
         options.files = vec![Folder { host: self.python.clone(), guest: "/python".to_owned() }];
-        options.storage = Some(Storage { root: root.to_owned(), folders: folders.iter().map(folder).collect(), limit: WRITTEN_BYTES });
+        let (limit, names, allowance) = (WRITTEN_BYTES, WRITTEN_NAMES, Allowance::Growth);
+        options.storage = vec![Storage { root: root.to_owned(), folders: kept, limit, names, allowance }];
         options.environment = environment.to_vec();
         let broken = |what: String| BuildFault::new(what, "", "");
         let app = App::new(&self.engine, &self.component, options).map_err(|error| broken(error.to_string()))?;

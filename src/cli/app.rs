@@ -21,14 +21,10 @@ use crate::{
     build::Progress,
     fault::GuestFault,
     limits::Limits,
-    sandbox::{AppOptions, Engine, Folder, Report, Storage, TenantLog},
+    sandbox::{Allowance, AppOptions, Engine, Kept, Report, Storage, TenantLog},
     server::StaticFolder,
     tenant::TenantId,
 };
-
-/// Folders beside an application's code that lie in `/data`, under the same name: what Flask calls the instance folder, and where Django
-/// projects keep what was uploaded.
-pub(super) const KEPT: [&str; 2] = ["instance", "media"];
 
 /// Connections and the files of guests are open files; the usual soft limit of 1 024 is meant for programs that use select().
 pub(super) fn raise_open_files() {
@@ -81,25 +77,19 @@ pub(super) fn options(file: &Path, grants: &args::Grants, limits: &Limits) -> Re
     options.environment = environment.into_iter().collect();
     options.limits = limits.clone();
     if let Some(data) = &grants.data {
-        options.storage = Some(storage(data, meta.as_ref(), limits.data_bytes)?);
+        let kept = meta.as_ref().map_or(&[][..], |meta| &meta.kept_folders);
+        options.storage = vec![storage(data, kept, limits.data_bytes)?];
     }
     Ok(options)
 }
 
-/// The folder `data` and what an application of this kind expects in it.
-fn storage(data: &Path, meta: Option<&Meta>, limit: u64) -> Result<Storage, Failure> {
-    let made = |folder: PathBuf| {
-        let failed = |error: std::io::Error| Failure::failed(format!("{} cannot be used: {error}", folder.display()), "");
-        fs::create_dir_all(&folder).and_then(|()| folder.canonicalize()).map_err(failed)
-    };
-    let root = made(data.to_owned())?;
-    let mut folders = vec![Folder { host: root.clone(), guest: "/data".to_owned() }];
-    if meta.is_some_and(|meta| meta.plan.is_some()) {
-        for name in KEPT {
-            folders.push(Folder { host: made(root.join(name))?, guest: format!("/0/{name}") });
-        }
-    }
-    Ok(Storage { root, folders, limit })
+/// The folder `data`, as `/data`; and its folders `kept`, beside the application's code too. The names of these are a file's word.
+pub(super) fn storage(data: &Path, kept: &[String], limit: u64) -> Result<Storage, Failure> {
+    let failed = |error: std::io::Error| Failure::failed(format!("{} cannot be used: {error}", data.display()), "");
+    let root = fs::create_dir_all(data).and_then(|()| data.canonicalize()).map_err(failed)?;
+    let mut folders = vec![Kept { inside: PathBuf::new(), guest: "/data".to_owned() }];
+    folders.extend(kept.iter().map(|name| Kept { inside: name.into(), guest: format!("/0/{name}") }));
+    Ok(Storage { root, folders, limit, names: Storage::NAMES, allowance: Allowance::All })
 }
 
 /// Makes the application of `file` ready; what has to be compiled is compiled in a process of its own.
@@ -185,28 +175,28 @@ pub(super) fn warn(report: &Report) {
     }
 }
 
-/// The folders that the host serves of an application.
-pub(super) fn static_folders(meta: Option<&Meta>, options: &AppOptions, mount: &str) -> Result<Vec<StaticFolder>, Failure> {
-    let volumes = || options.files.iter().chain(options.storage.iter().flat_map(|storage| &storage.folders));
+/// The folders that the host serves of an application. Where they lie is a file's word, and what is in `/data` a guest's.
+pub(super) fn static_folders(meta: Option<&Meta>, options: &AppOptions, mount: &str) -> Vec<StaticFolder> {
+    let read_only = options.files.iter().map(|folder| (&folder.guest, &folder.host, Path::new("")));
+    let kept =
+        options.storage.iter().flat_map(|storage| storage.folders.iter().map(|kept| (&kept.guest, &storage.root, kept.inside.as_path())));
+    let volumes: Vec<_> = read_only.chain(kept).collect();
     let mut folders = Vec::new();
     for files in meta.iter().flat_map(|meta| &meta.static_files) {
-        let inside = |volume: &Folder| {
-            let rest = files.root.strip_prefix(&volume.guest)?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| volume.host.join(rest.trim_start_matches('/')))
+        let inside = |guest: &str| {
+            let rest = files.root.strip_prefix(guest)?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
         };
-        let found = volumes().filter_map(|volume| Some((volume.guest.len(), inside(volume)?))).max_by_key(|(length, _)| *length);
-        let Some((_, host)) = found else {
+        let found = volumes.iter().filter_map(|(guest, root, path)| Some((guest.len(), root, path.join(inside(guest)?))));
+        let Some((_, root, path)) = found.max_by_key(|(length, ..)| *length) else {
             Talk.warn(&format!("{} is not served: {} is not there (`--data` gives /data)", files.url, files.root));
             continue;
         };
-        if files.root.starts_with("/data/") {
-            fs::create_dir_all(&host).map_err(|error| Failure::failed(format!("{} cannot be made: {error}", host.display()), ""))?;
-        }
         let url = format!("{mount}{}", files.url);
-        match StaticFolder::new(&url, &host) {
+        match StaticFolder::new(&url, root, &path) {
             Ok(folder) => folders.push(folder),
             Err(error) => Talk.warn(&format!("{url} is not served: {}: {error}", files.root)),
         }
     }
-    Ok(folders)
+    folders
 }

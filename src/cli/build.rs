@@ -10,7 +10,10 @@ use super::{
     fault::Failure,
     inspect::{MAY_TOUCH, megabytes},
 };
-use crate::build::{self, Built, Progress, Purpose, Request, Sdist, Settings, Source};
+use crate::{
+    build::{self, Built, Progress, Purpose, Request, Sdist, Settings, Source},
+    sandbox::escape,
+};
 
 pub(super) fn run(typed: &args::Build) -> Result<(), Failure> {
     let mut request = request(&typed.app, typed.output.as_deref(), typed.allow_sdist, &typed.common)?;
@@ -56,9 +59,15 @@ fn say_data(text: &str) {
     }
 }
 
-/// A line of talk. Nobody may be listening any more; that is no reason to stop.
-pub(super) fn talk(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
+/// A line of talk, or several. Much of it is what an application said: its control characters are shown and not obeyed. Nobody may be
+/// listening any more; that is no reason to stop.
+pub(super) fn talk(text: &str) {
+    drop(writeln!(std::io::stderr(), "{}", plain(text)));
+}
+
+/// Text that drives no terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
 /// Tells a person, line by line, how far the work is.

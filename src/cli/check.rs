@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::{
     args,
-    build::{self, Talk},
+    build::{self, Talk, plain},
     environment,
     fault::Failure,
 };
@@ -51,7 +51,7 @@ pub(super) fn run(typed: &args::Check) -> Result<(), Failure> {
     let said = if typed.json {
         serde_json::to_string_pretty(&findings).map_err(|error| Failure::of(&error))? + "\n"
     } else {
-        findings.iter().map(told).collect()
+        plain(&findings.iter().map(told).collect::<String>())
     };
     std::io::stdout().write_all(said.as_bytes()).map_err(|error| Failure::of(&error))?;
     if findings.iter().any(|finding| finding.level == Level::Problem) { Err(Failure::ended(PROBLEMS)) } else { Ok(()) }

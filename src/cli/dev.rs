@@ -23,7 +23,7 @@ use crate::{
     build::{Change, Live, Progress, Purpose, Request},
     exchange::{Route, Uploads},
     limits::{Amount, Unit},
-    sandbox::{App, AppOptions, Engine, Folder, Isolation, Storage, TenantLog},
+    sandbox::{App, AppOptions, Engine, Isolation, TenantLog},
     server::{Config, Errors, Server},
     telemetry,
     tenant::{Mount, TenantId},
@@ -108,23 +108,10 @@ fn options(typed: &args::Dev, request: &Request, live: &Live) -> Result<AppOptio
     options.isolation = Isolation::Reuse;
     options.files.clone_from(&live.files);
     options.plan = Some(live.plan.clone());
-    options.storage = Some(storage(typed, &request.source.folder, limits.data_bytes)?);
+    let data = typed.grants.data.clone().unwrap_or_else(|| request.source.folder.join(DATA));
+    options.storage = vec![app::storage(&data, &live.kept_folders, limits.data_bytes)?];
     options.limits = limits;
     Ok(options)
-}
-
-fn storage(typed: &args::Dev, project: &Path, limit: u64) -> Result<Storage, Failure> {
-    let data = typed.grants.data.clone().unwrap_or_else(|| project.join(DATA));
-    let made = |folder: PathBuf| {
-        let failed = |error: io::Error| Failure::failed(format!("{} cannot be used: {error}", folder.display()), "");
-        std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize()).map_err(failed)
-    };
-    let root = made(data)?;
-    let mut folders = vec![Folder { host: root.clone(), guest: "/data".to_owned() }];
-    for name in app::KEPT {
-        folders.push(Folder { host: made(root.join(name))?, guest: format!("/0/{name}") });
-    }
-    Ok(Storage { root, folders, limit })
 }
 
 async fn serve(listener: TcpListener, typed: &args::Dev, app: Arc<App>, request: &Request, live: Live) -> Result<Ended, Failure> {
@@ -140,7 +127,7 @@ async fn serve(listener: TcpListener, typed: &args::Dev, app: Arc<App>, request:
         "limits",
         &format!("memory {} · CPU {} · network none", show(limits.memory_bytes, Unit::Bytes), show(limits.guest_cpu_ms, Unit::Millis)),
     );
-    if let Some(storage) = &app.options().storage {
+    if let Some(storage) = app.options().data() {
         Talk.step("data", &format!("{} as /data", storage.root.display()));
     }
     Talk.step("tip", &format!("for production: wasgi build {0} && wasgi serve {0}; `wasgi check {0}` says what is missing", typed.app));

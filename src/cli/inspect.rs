@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::{args, fault::Failure};
+use super::{args, build::plain, fault::Failure};
 use crate::{
     artifact::{self, ArtifactFault, Meta, Parts, Summary},
     limits::{Amount, Limits},
@@ -27,7 +27,7 @@ pub(super) fn run(typed: &args::Inspect) -> Result<(), Failure> {
     let said = if typed.json {
         json(&bytes, parts, &summary, meta.as_ref(), &digest)
     } else {
-        text(&bytes, parts, &summary, meta.as_ref(), &digest)
+        plain(&text(&bytes, parts, &summary, meta.as_ref(), &digest))
     };
     std::io::stdout().write_all(said.as_bytes()).map_err(|error| Failure::of(&error))
 }

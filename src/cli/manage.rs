@@ -4,7 +4,7 @@ use super::{app, args, build, fault::Failure};
 use crate::{
     artifact::{Loaded, Start},
     fault::Fault,
-    sandbox::{Folder, Instance, Storage, Streams},
+    sandbox::{Allowance, Instance, Kept, Storage, Streams},
     telemetry,
 };
 
@@ -16,10 +16,10 @@ pub(super) fn run(typed: &args::Manage) -> Result<(), Failure> {
     options.streams = Streams::Terminal;
     if typed.write {
         let folder = build::request(&typed.what, None, typed.allow_sdist, &typed.common)?.source.folder;
-        let kept = options.storage.take();
-        let mut storage = kept.unwrap_or_else(|| Storage { root: folder.clone(), folders: Vec::new(), limit: limits.data_bytes });
-        storage.folders.push(Folder { host: folder, guest: "/0".to_owned() });
-        options.storage = Some(storage);
+        // A quota of its own, for what comes to it: the project is the person's.
+        let folders = vec![Kept { inside: "".into(), guest: "/0".to_owned() }];
+        let allowance = Allowance::Growth;
+        options.storage.push(Storage { root: folder, folders, limit: limits.data_bytes, names: Storage::NAMES, allowance });
     }
     let loaded = app::load(&file, options, Start::Unprepared, &typed.grants, &typed.common)?;
     match app::runtime()?.block_on(manage(&loaded, &typed.command))? {

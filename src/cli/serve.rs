@@ -42,7 +42,7 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     options.isolation = typed.isolation.into();
     let loaded = app::load(&file, options, Start::Released, &typed.grants, &typed.common)?;
     Talk.step("load", &file.display().to_string());
-    let static_folders = app::static_folders(loaded.meta.as_ref(), loaded.app.options(), mount.script_name())?;
+    let static_folders = app::static_folders(loaded.meta.as_ref(), loaded.app.options(), mount.script_name());
     let uploads = match typed.uploads {
         Some(name) => name.into(),
         None if loaded.meta.as_ref().is_some_and(|meta| meta.buffered_uploads) => Uploads::Buffered,
@@ -56,7 +56,7 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     let folders: Vec<_> = config.static_folders.iter().map(|folder| folder.url().to_owned()).collect();
     let limits = config.route.app.limits().clone();
-    let storage = config.route.app.options().storage.clone();
+    let storage = config.route.app.options().data().cloned();
     let server = Server::bind(config).map_err(|error| unbound(&error))?;
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {

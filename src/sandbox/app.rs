@@ -54,7 +54,7 @@ pub struct AppOptions {
     /// What it may read.
     pub files: Vec<Folder>,
     /// What it may keep.
-    pub storage: Option<Storage>,
+    pub storage: Vec<Storage>,
     /// Its environment: names and values, and nothing of the host's.
     pub environment: Vec<(String, String)>,
     /// What each instance makes ready when it starts: for a component that is not released.
@@ -72,11 +72,17 @@ impl AppOptions {
             limits: Limits::default(),
             isolation: Isolation::default(),
             files: Vec::new(),
-            storage: None,
+            storage: Vec::new(),
             environment: Vec::new(),
             plan: None,
             streams: Streams::default(),
         }
+    }
+
+    /// What it keeps in `/data`.
+    #[must_use]
+    pub fn data(&self) -> Option<&Storage> {
+        self.storage.iter().find(|storage| storage.folders.iter().any(|kept| kept.guest == "/data"))
     }
 }
 
@@ -117,7 +123,7 @@ impl App {
         let pre = linker.instantiate_pre(component).map_err(bad)?;
         let has_release = ReleasablePre::new(pre.clone()).is_ok();
         let pre = bindings::OfferedPre::new(pre).map_err(bad)?;
-        let volumes = Volumes::open(&options.files, options.storage.as_ref()).map_err(BadComponent::Folder)?;
+        let volumes = Volumes::open(&options.files, &options.storage).map_err(BadComponent::Folder)?;
         Ok(Self {
             engine: engine.clone(),
             pre,

@@ -168,6 +168,11 @@ impl Instance {
         self.store.data().files.used_storage
     }
 
+    /// Bytes that its memories and tables have.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().limiter.used()
+    }
+
     /// The store and the instance, for what looks at the guest's memory.
     pub(super) fn parts(&mut self) -> (&mut Store<State>, wasmtime::component::Instance) {
         (&mut self.store, self.component)
@@ -380,7 +385,7 @@ fn state(app: &App) -> Result<State, Fault> {
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     wasi.max_random_size(RANDOM_BYTES);
     wasi.arg("wasgi").env("HOME", "/tmp");
-    if let Some(storage) = &app.options().storage {
+    if let Some(storage) = app.options().data() {
         wasi.env("WASGI_DATA_BYTES", storage.limit.to_string());
     }
     for (name, value) in &app.options().environment {

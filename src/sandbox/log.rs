@@ -210,8 +210,9 @@ fn cut(text: &str, most: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// Control characters would let a guest forge lines and drive a terminal (S29).
-pub(super) fn escape(text: &str) -> String {
+/// A line of a guest's, as it may be shown: control characters would let it forge lines and drive a terminal (S29).
+#[must_use]
+pub fn escape(text: &str) -> String {
     let plain = |c: char| c == '\t' || !c.is_control();
     if text.chars().all(plain) {
         return text.to_owned();

@@ -24,10 +24,10 @@ mod timeline;
 pub use self::{
     app::{App, AppOptions, BadComponent, Isolation, Streams},
     engine::Engine,
-    filesystem::{Folder, Storage},
+    filesystem::{Allowance, Folder, Kept, Storage, open_beneath},
     hostcalls::{Exchange, Frame, Input, InputFault, Wire},
     instance::{Body, Finished, Instance},
-    log::TenantLog,
+    log::{TenantLog, escape},
     meter::Meter,
     report::{Django, DjangoStatic, Plan, Report, Warmed},
     snapshot::{NotReleasable, instrumented, snapshot},

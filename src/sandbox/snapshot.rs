@@ -5,7 +5,7 @@
 //! that begins with it. What of the state belongs to the old instance alone, the handles of its open folders and streams, is forgotten
 //! before, by functions that componentize-py's own runtime calls at the end of a build.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use thiserror::Error;
 use wasm_encoder::{
@@ -23,8 +23,10 @@ use wasmtime::{
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
 use super::{app::App, instance::Instance, state::State};
-use crate::fault::GuestFault;
+use crate::fault::{GuestFault, Stopped};
 
+/// Memory that reading the state needs.
+const HEADROOM: u64 = 1 << 20;
 /// Makes the guest's libc forget the folders and streams that it has open.
 const FORGET: [&str; 2] = ["__wasilibc_reset_preopens", "reset_adapter_state"];
 /// What the exports that call them are named, with a number.
@@ -49,12 +51,22 @@ pub fn instrumented(component: &[u8]) -> Result<Vec<u8>, NotReleasable> {
 ///
 /// # Errors
 /// [`GuestFault`] when the guest cannot be read any more.
-pub async fn snapshot(app: &App, component: &[u8], mut instance: Instance) -> Result<Vec<u8>, GuestFault> {
+pub async fn snapshot(app: &App, component: &[u8], instance: Instance) -> Result<Vec<u8>, GuestFault> {
+    let time = Duration::from_millis(app.limits().release_wall_ms);
+    tokio::time::timeout(time, read(app, component, instance)).await.unwrap_or(Err(GuestFault::Stopped(Stopped::Wall)))
+}
+
+async fn read(app: &App, component: &[u8], mut instance: Instance) -> Result<Vec<u8>, GuestFault> {
     let failed = |error: &dyn std::fmt::Display| GuestFault::Start(format!("no release can be made of it: {error}"));
     let forgetful = forgetful(component).map_err(|error| failed(&error))?;
     let wizer = Wizer::new();
     let (context, _) = wizer.instrument_component(&forgetful).map_err(|error| failed(&format!("{error:#}")))?;
     let _running = app.engine().running();
+    // Each look at a memory adds a page to it.
+    let used = u64::try_from(instance.memory_bytes()).unwrap_or(u64::MAX);
+    if used.saturating_add(HEADROOM) > app.limits().memory_bytes {
+        return Err(failed(&format!("it uses {used} bytes of memory, too near to its limit of {}", app.limits().memory_bytes)));
+    }
     let (store, component) = instance.parts();
     let mut reader = Reader { store, component, failed: None };
     for number in 0.. {

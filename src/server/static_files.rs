@@ -14,6 +14,8 @@ use hyper_staticfile::{
 };
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
+use crate::sandbox::open_beneath;
+
 /// Ranges of one request; more of them are no download that goes on, and the whole file is sent.
 const RANGES: usize = 4;
 
@@ -28,12 +30,13 @@ pub struct StaticFolder {
 pub(super) type FileBody = Body<hyper_staticfile::vfs::TokioFileAccess>;
 
 impl StaticFolder {
-    /// Serves the files in `folder` under the path `url`, which begins and ends with `/`.
+    /// Serves the files in the folder `inside` of `root` under the path `url`, which begins and ends with `/`. A part of `inside` that is not
+    /// there is made.
     ///
     /// # Errors
-    /// When the folder cannot be opened.
-    pub fn new(url: &str, folder: &Path) -> io::Result<Self> {
-        let folder = Beneath(Arc::new(File::open(folder)?.into()));
+    /// When it cannot be opened, or leads out of `root`.
+    pub fn new(url: &str, root: &Path, inside: &Path) -> io::Result<Self> {
+        let folder = Beneath(Arc::new(open_beneath(root, inside)?.into()));
         Ok(Self { url: url.to_owned(), resolver: Arc::new(Resolver::with_opener(folder)) })
     }
 

@@ -60,6 +60,45 @@ fn counted(mut write: impl FnMut() -> String) -> String {
 }
 
 #[test]
+fn nothing_moves_from_one_quota_to_another() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Host::serving(
+        &python("tests/apps/python"),
+        &["--data", data.path().to_str().unwrap(), "--tenant", "moved", "--isolation", "reuse", "--concurrency", "1"],
+    );
+    assert_eq!([host.get("/store?/tmp/a=one").text(), host.get("/store?/data/b=two").text()], ["ok", "ok"]);
+    assert_eq!([host.get("/rename?/tmp/a=/data/a").text(), host.get("/rename?/data/b=/tmp/b").text()], ["OSError 75", "OSError 75"]);
+    assert_eq!(host.get("/rename?/data/b=/data/media/b").text(), "ok");
+    assert_eq!(fs::read_to_string(data.path().join("media/b")).unwrap(), "two");
+}
+
+#[test]
+fn a_link_where_a_folder_of_the_tenants_should_be_leads_nobody_out() {
+    let (data, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(outside.path(), data.path().join("media")).unwrap();
+    for app in ["tests/apps/python", "tests/apps/static"] {
+        let mut serve = crate::support::wasgi();
+        serve.arg("serve").arg(python(app)).args(["--bind", "127.0.0.1:0", "--tenant", "linked", "--data"]).arg(data.path());
+        let ran = serve.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.code() == Some(1) && said.contains("a folder of the application cannot be opened"), "{said}");
+    }
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_release_that_looked_into_data_is_made_anew_when_the_host_starts() {
+    let source = tempfile::tempdir().unwrap();
+    let text = "import os\n\nFOUND = os.path.exists('/data/config')\n\n\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [str(FOUND).encode()]\n";
+    fs::write(source.path().join("app.py"), text).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let found = || Host::serving(source.path(), &["--data", data.path().to_str().unwrap(), "--tenant", "looked"]).get("/").text();
+    assert_eq!(found(), "False");
+    fs::write(data.path().join("config"), "").unwrap();
+    assert_eq!(found(), "True");
+}
+
+#[test]
 fn a_database_is_written_by_many_instances_at_once_and_never_damaged() {
     let data = tempfile::tempdir().unwrap();
     let host = host(&data, &["--concurrency", "8", "--queue", "100"]);

@@ -80,7 +80,10 @@ def django_settings(plan):
     }
     url = settings.STATIC_URL
     if url and "://" not in url and "django.contrib.staticfiles" in settings.INSTALLED_APPS:
-        root = str(settings.STATIC_ROOT or plan.get("static") or "")
+        # A folder of the machine that it was written for is none of a guest's.
+        root = str(settings.STATIC_ROOT or "")
+        if not root.startswith(("/0/", "/data/")):
+            root = plan.get("static") or ""
         if plan.get("static"):
             from django.core.management import call_command
 

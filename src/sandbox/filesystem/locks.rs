@@ -46,6 +46,7 @@ impl View<'_> {
         };
         HostDescriptor::drop(&mut self.wasi, opened).map_err(wasmtime_wasi::p2::FsError::trap)?;
         let Some(file) = file.and_then(std::sync::Arc::into_inner) else { return Ok(None) };
+        self.files.used_storage = true;
         match File::try_lock(&file) {
             Ok(()) => {
                 self.files.locks.insert(key, file);

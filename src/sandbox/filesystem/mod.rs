@@ -4,6 +4,7 @@
 //! Every call is handed on; those that use disk are charged first. What a path may reach is wasmtime-wasi's part (it opens beneath the
 //! folder, by `openat2`); which folders there are, and what they may hold, is decided here.
 
+mod beneath;
 mod locks;
 mod quota;
 mod volume;
@@ -24,7 +25,10 @@ use wasmtime_wasi::{
 };
 
 pub(super) use self::volume::{Files, Volumes};
-pub use self::volume::{Folder, Storage};
+pub use self::{
+    beneath::open_beneath,
+    volume::{Allowance, Folder, Kept, Storage},
+};
 use self::{
     quota::Quota,
     volume::{Kind, Volume},
@@ -77,6 +81,20 @@ impl<'a> View<'a> {
         match self.wasi.table.get(fd) {
             Ok(Descriptor::File(file)) => Some(Arc::clone(&file.file)),
             Ok(Descriptor::Dir(_)) | Err(_) => None,
+        }
+    }
+
+    /// Notes that a guest's state may depend on what is stored. That the folder itself is there depends on the host alone.
+    fn looks(&mut self, fd: &Fd, path: &str) {
+        self.files.used_storage |= self.kind(fd) == Kind::Stored && !matches!(path, "" | ".");
+    }
+
+    /// Refuses to move from one quota to another: what is moved is charged to neither.
+    fn within(&self, from: &Fd, to: &Fd) -> FsResult<()> {
+        let quota = |fd: &Fd| self.files.volume(fd.rep()).and_then(|volume| volume.quota.clone());
+        match (quota(from), quota(to)) {
+            (Some(from), Some(to)) if !Arc::ptr_eq(&from, &to) => Err(ErrorCode::CrossDevice.into()),
+            _ => Ok(()),
         }
     }
 
@@ -152,8 +170,8 @@ impl HostDescriptor for View<'_> {
         if self.lock(&fd, &path).await?.is_some() {
             return Ok(());
         }
+        self.looks(&fd, &path);
         self.quota(&fd).map_or(Ok(()), Quota::folder)?;
-        self.files.used_storage |= self.kind(&fd) == Kind::Stored;
         let made = self.wasi.create_directory_at(borrowed(&fd), path).await;
         self.settled(&fd, made)
     }
@@ -166,6 +184,7 @@ impl HostDescriptor for View<'_> {
         open_flags: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Fd> {
+        self.looks(&fd, &path);
         // An existing file is no new name; whoever opens a file again and again to append to it makes none.
         let new =
             open_flags.contains(types::OpenFlags::CREATE) && self.wasi.stat_at(borrowed(&fd), path_flags, path.clone()).await.is_err();
@@ -174,19 +193,21 @@ impl HostDescriptor for View<'_> {
         }
         let opened = self.wasi.open_at(borrowed(&fd), path_flags, path, open_flags, flags).await;
         let opened = if new { self.settled(&fd, opened)? } else { opened? };
-        self.files.used_storage |= self.kind(&fd) == Kind::Stored;
         if let Some(owner) = self.files.owners.get(&fd.rep()).copied() {
             self.files.owners.insert(opened.rep(), owner);
         }
-        if flags.contains(types::DescriptorFlags::WRITE)
-            && let (Some(quota), Some(file)) = (self.quota(&fd), self.file(&opened))
-        {
+        if let (Some(quota), Some(file)) = (self.quota(&fd), self.file(&opened)) {
             quota.opened(&file);
+            if self.kind(&fd) == Kind::Stored {
+                self.files.written.retain(|file| file.strong_count() > 0);
+                self.files.written.push(Arc::downgrade(&file));
+            }
         }
         Ok(opened)
     }
 
     async fn link_at(&mut self, fd: Fd, flags: types::PathFlags, path: String, to: Fd, to_path: String) -> FsResult<()> {
+        self.within(&fd, &to)?;
         self.quota(&fd).map_or(Ok(()), Quota::name)?;
         let made = self.wasi.link_at(borrowed(&fd), flags, path, to, to_path).await;
         self.settled(&fd, made)
@@ -199,6 +220,8 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn rename_at(&mut self, fd: Fd, path: String, to: Fd, to_path: String) -> FsResult<()> {
+        self.looks(&fd, &path);
+        self.within(&fd, &to)?;
         self.wasi.rename_at(fd, path, to, to_path).await
     }
 
@@ -256,6 +279,7 @@ impl HostDescriptor for View<'_> {
         if self.files.listings >= LISTINGS {
             return Err(ErrorCode::InsufficientMemory.into());
         }
+        self.files.used_storage |= self.kind(&fd) == Kind::Stored;
         let listing = self.wasi.read_directory(fd).await?;
         self.files.listings += 1;
         Ok(listing)
@@ -266,10 +290,12 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn stat_at(&mut self, fd: Fd, flags: types::PathFlags, path: String) -> FsResult<types::DescriptorStat> {
+        self.looks(&fd, &path);
         self.wasi.stat_at(fd, flags, path).await
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
+        self.looks(&fd, &path);
         self.wasi.readlink_at(fd, path).await
     }
 
@@ -281,6 +307,7 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        self.looks(&fd, &path);
         self.wasi.unlink_file_at(fd, path).await
     }
 

@@ -8,14 +8,14 @@ use std::{
 
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
+use super::volume::Allowance;
+
 /// What a new name costs: an inode and its entry.
 pub(super) const NAME_BYTES: u64 = 4 << 10;
 /// Names that an instance may make in its life. Removing them takes time, and listing them memory.
 pub(super) const LIFE_NAMES: u64 = 4_096;
 /// Folders that it may make: none lies deeper, so that removing them takes few files and little stack.
 const LIFE_FOLDERS: u64 = 64;
-/// Names that a volume holds: they are counted on the thread that serves, and that must take milliseconds.
-const STORED_NAMES: u64 = 16_384;
 /// A volume that is full is counted anew at most so often.
 const RECOUNT: Duration = Duration::from_secs(1);
 
@@ -43,6 +43,7 @@ pub(super) struct Life {
 pub(super) struct Stored {
     folder: PathBuf,
     limit: u64,
+    most_names: u64,
     bytes: u64,
     names: u64,
     counted: Option<Instant>,
@@ -64,9 +65,13 @@ impl Quota {
     }
 
     /// Counts what lies in `folder`.
-    pub(super) fn stored(folder: PathBuf, limit: u64) -> Self {
-        let mut stored = Stored { folder, limit, bytes: 0, names: 0, counted: None, open: Vec::new() };
+    pub(super) fn stored(folder: PathBuf, limit: u64, names: u64, allowance: Allowance) -> Self {
+        let mut stored = Stored { folder, limit, most_names: names, bytes: 0, names: 0, counted: None, open: Vec::new() };
         stored.count();
+        if allowance == Allowance::Growth {
+            stored.limit = limit.saturating_add(stored.bytes);
+            stored.most_names = names.saturating_add(stored.names);
+        }
         Self::Stored(Mutex::new(stored))
     }
 
@@ -117,7 +122,7 @@ impl Quota {
         }
     }
 
-    /// A file is open for writing.
+    /// A file is open.
     pub(super) fn opened(&self, file: &Arc<std::fs::File>) {
         if let Self::Stored(stored) = self {
             let mut stored = lock(stored);
@@ -180,17 +185,21 @@ impl Stored {
     fn admit(&mut self, bytes: u64, names: u64) -> bool {
         let (all, count) = (self.bytes.saturating_add(bytes), self.names.saturating_add(names));
         // Nothing new is nothing to refuse, however full the volume is.
-        let fits = bytes == 0 && names == 0 || all <= self.limit && count <= STORED_NAMES;
+        let fits = bytes == 0 && names == 0 || all <= self.limit && count <= self.most_names;
         if fits {
             (self.bytes, self.names) = (all, count);
         }
         fits
     }
 
-    /// What lies there now, and what is open without a name. Errors on the way leave out what they hide.
+    /// What lies there now, and what is open without a name. What cannot be looked at is not forgotten: the counts then only grow.
     fn count(&mut self) {
-        let (mut bytes, mut names) = (0_u64, 0_u64);
-        for entry in walkdir::WalkDir::new(&self.folder).min_depth(1).into_iter().flatten() {
+        let (mut bytes, mut names, mut whole) = (0_u64, 0_u64, true);
+        for entry in walkdir::WalkDir::new(&self.folder).min_depth(1) {
+            let Ok(entry) = entry else {
+                whole = false;
+                continue;
+            };
             let size = entry.metadata().map_or(0, |status| if status.is_file() { status.len() } else { 0 });
             bytes = bytes.saturating_add(size).saturating_add(NAME_BYTES);
             names += 1;
@@ -199,6 +208,9 @@ impl Stored {
         for file in self.open.iter().filter_map(Weak::upgrade) {
             let nameless = file.metadata().ok().filter(|status| std::os::unix::fs::MetadataExt::nlink(status) == 0);
             bytes = bytes.saturating_add(nameless.map_or(0, |status| status.len()));
+        }
+        if !whole {
+            (bytes, names) = (bytes.max(self.bytes), names.max(self.names));
         }
         (self.bytes, self.names, self.counted) = (bytes, names, Some(Instant::now()));
     }
@@ -231,7 +243,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         std::fs::write(&file, vec![0; 1_000]).unwrap();
-        let quota = Quota::stored(folder.path().to_owned(), 2 * NAME_BYTES);
+        let quota = Quota::stored(folder.path().to_owned(), 2 * NAME_BYTES, 10, Allowance::All);
         let room = NAME_BYTES - 1_000;
         assert_eq!([quota.write(1_000, 0, || 1_000), quota.write(room, 1_000, || 1_000)], [Ok(()), Ok(())]);
         assert_eq!(quota.write(1, 0, || 0), FULL, "full, and counted a moment ago");
@@ -245,7 +257,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, vec![0; 1_000]).unwrap();
-        let quota = Quota::stored(folder.path().to_owned(), 1_500);
+        let quota = Quota::stored(folder.path().to_owned(), 1_500, 10, Allowance::All);
         let file = Arc::new(std::fs::File::open(&path).unwrap());
         quota.opened(&file);
         std::fs::remove_file(&path).unwrap();
@@ -255,5 +267,29 @@ mod tests {
         drop(file);
         lock(stored).counted = None;
         assert_eq!(quota.resize(501, || 0), Ok(()));
+    }
+
+    #[test]
+    fn names_of_a_volume_are_counted_under_and_at_their_limit_and_refused_over_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "").unwrap();
+        let names = |allowance| {
+            let quota = Quota::stored(folder.path().to_owned(), u64::MAX, 2, allowance);
+            [quota.name(), quota.name(), quota.name()]
+        };
+        assert_eq!(names(Allowance::All), [Ok(()), FULL, FULL]);
+        assert_eq!(names(Allowance::Growth), [Ok(()), Ok(()), FULL]);
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let quota = Quota::stored(folder.path().to_owned(), 10_000, 10, Allowance::All);
+        assert_eq!(quota.write(9_000, 0, || 0), Ok(()));
+        let Quota::Stored(stored) = &quota else { panic!() };
+        // A folder that is not there any more cannot be looked at.
+        lock(stored).folder = folder.path().join("none");
+        lock(stored).counted = None;
+        assert_eq!(quota.write(2_000, 0, || 0), FULL);
     }
 }

@@ -5,7 +5,9 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -14,7 +16,10 @@ use wasmtime_wasi::{
     filesystem::{Dir, OpenMode},
 };
 
-use super::quota::Quota;
+use super::{beneath::open_beneath, quota::Quota};
+
+/// How long the locks of a dropped instance wait for its last writes.
+const LAST_WRITES: Duration = Duration::from_secs(30);
 
 /// A folder of the host that a guest sees.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,9 +59,10 @@ impl Volume {
     }
 
     /// A tenant's own folder. Its calls go to other threads: a guest could make them wait for a disk.
-    pub(super) fn stored(folder: &Folder, quota: Arc<Quota>) -> io::Result<Self> {
-        let dir = Dir::new(open(&folder.host)?, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false);
-        Ok(Self { guest: folder.guest.clone(), dir, kind: Kind::Stored, quota: Some(quota) })
+    pub(super) fn stored(root: &Path, kept: &Kept, quota: Arc<Quota>) -> io::Result<Self> {
+        let folder = open_beneath(root, &kept.inside)?;
+        let dir = Dir::new(folder, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false);
+        Ok(Self { guest: kept.guest.clone(), dir, kind: Kind::Stored, quota: Some(quota) })
     }
 
     /// `/`: empty, and without a name on the host. Code that makes a folder asks for those above it, and the first is this one.
@@ -87,6 +93,8 @@ pub(in crate::sandbox) struct Files {
     pub(super) listings: u64,
     /// The locks that it holds, by descriptor and path of the folder that stands for them.
     pub(super) locks: HashMap<(u32, String), File>,
+    /// The files of what is stored that it has had open.
+    pub(super) written: Vec<Weak<File>>,
     _tmp: TempDir,
 }
 
@@ -96,7 +104,15 @@ impl Files {
         let tmp = tempfile::Builder::new().prefix("wasgi-tmp-").tempdir()?;
         let mut volumes = volumes.0.clone();
         volumes.push(Volume::temporary(tmp.path(), tmp_bytes)?);
-        Ok(Self { volumes, owners: HashMap::new(), used_storage: false, listings: 0, locks: HashMap::new(), _tmp: tmp })
+        Ok(Self {
+            volumes,
+            owners: HashMap::new(),
+            used_storage: false,
+            listings: 0,
+            locks: HashMap::new(),
+            written: Vec::new(),
+            _tmp: tmp,
+        })
     }
 
     /// Whether half of a quota for life is used: a reused instance retires then.
@@ -114,14 +130,14 @@ impl Files {
 pub(in crate::sandbox) struct Volumes(Vec<Volume>);
 
 impl Volumes {
-    /// Opens `read_only`, and `stored` with one quota for all of them; they lie in `root`.
-    pub(in crate::sandbox) fn open(read_only: &[Folder], stored: Option<&Storage>) -> io::Result<Self> {
+    /// Opens `read_only`, and what may be kept.
+    pub(in crate::sandbox) fn open(read_only: &[Folder], storage: &[Storage]) -> io::Result<Self> {
         let mut volumes = read_only.iter().map(Volume::read_only).collect::<io::Result<Vec<_>>>()?;
         volumes.push(Volume::root()?);
-        if let Some(Storage { root, folders, limit }) = stored {
-            let quota = Arc::new(Quota::stored(root.clone(), *limit));
-            for folder in folders {
-                volumes.push(Volume::stored(folder, Arc::clone(&quota))?);
+        for Storage { root, folders, limit, names, allowance } in storage {
+            let quota = Arc::new(Quota::stored(root.clone(), *limit, *names, *allowance));
+            for kept in folders {
+                volumes.push(Volume::stored(root, kept, Arc::clone(&quota))?);
             }
         }
         Ok(Self(volumes))
@@ -131,10 +147,59 @@ impl Volumes {
 /// What a tenant may keep: folders that it may write, all within one of the host's, which has a quota.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Storage {
-    /// The folder that the quota counts.
+    /// The folder that the quota counts. Who runs the host owns it; what is in it is the guests'.
     pub root: PathBuf,
     /// What the guest sees of it.
-    pub folders: Vec<Folder>,
-    /// Bytes that it may hold.
+    pub folders: Vec<Kept>,
+    /// Bytes that it may hold, each name charged 4 KiB.
     pub limit: u64,
+    /// Names that it may hold.
+    pub names: u64,
+    /// What these are counted from.
+    pub allowance: Allowance,
+}
+
+/// A folder in a [`Storage`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Kept {
+    /// Where it lies in the root: plain names, and nothing for the root itself. It is made if it is not there; a link is refused.
+    pub inside: PathBuf,
+    /// Where the guest sees it.
+    pub guest: String,
+}
+
+/// What a quota is counted from.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Allowance {
+    /// Everything that is there.
+    #[default]
+    All,
+    /// What comes to what is there now: for a project, which is its author's.
+    Growth,
+}
+
+impl Storage {
+    /// Names that a tenant's storage holds: they are counted on the thread that serves, and that must take milliseconds.
+    pub const NAMES: u64 = 16_384;
+}
+
+/// A guest that is dropped may leave a write on its way on another thread, which nothing stops. Its locks end when that has ended, or
+/// another instance would roll back what is then written.
+impl Drop for Files {
+    fn drop(&mut self) {
+        if self.locks.is_empty() {
+            return;
+        }
+        let (locks, written) = (std::mem::take(&mut self.locks), std::mem::take(&mut self.written));
+        let wait = move || {
+            let started = Instant::now();
+            while written.iter().any(|file| file.strong_count() > 0) && started.elapsed() < LAST_WRITES {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+            drop(locks);
+        };
+        if let Err(error) = thread::Builder::new().name("last-writes".into()).spawn(wait) {
+            tracing::warn!("the locks of an instance end before its last writes may have: {error}");
+        }
+    }
 }

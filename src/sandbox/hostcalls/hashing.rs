@@ -2,14 +2,24 @@
 //!
 //! PBKDF2 is a loop that looks at the guest's budget as it goes, which a library's cannot; scrypt is bounded before it begins.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hmac::{Hmac, Mac, digest::KeyInit};
 use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 use tokio::sync::Semaphore;
 
-use crate::sandbox::{bindings::wasgi::gateway::hashing, meter::thread_cpu, state::State};
+use crate::sandbox::{
+    bindings::wasgi::gateway::hashing,
+    meter::{Meter, thread_cpu},
+    state::State,
+};
 
 /// Iterations between two looks at the budget: about a millisecond.
 const STEP: u32 = 1_024;
@@ -19,10 +29,28 @@ const KEY_BYTES: u32 = 1 << 10;
 const TEXT_BYTES: usize = 64 << 10;
 /// Memory of one scrypt.
 const SCRYPT_BYTES: u64 = 64 << 20;
+/// Memory of its blocks beside.
+const SCRYPT_BLOCKS: u64 = 1 << 20;
 /// Bytes that one scrypt mixes, 128 × n × r × p: about a second.
 const SCRYPT_WORK: u64 = 256 << 20;
 /// How many scrypts run at once in this process: their memory is the host's.
-static SCRYPTS: Semaphore = Semaphore::const_new(2);
+static SCRYPTS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
+
+/// What a computation may take, and whether anybody still waits for it.
+struct Budget {
+    left: Duration,
+    cancelled: Arc<AtomicBool>,
+}
+
+/// Dropped, nobody waits any more.
+#[derive(Default)]
+struct Cancelled(Arc<AtomicBool>);
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 impl hashing::Host for State {
     async fn pbkdf2_hmac(
@@ -48,9 +76,10 @@ impl hashing::Host for State {
         if iterations == 0 || length == 0 || length > KEY_BYTES {
             return Ok(Err(format!("iterations must be at least 1, and the key has from 1 to {KEY_BYTES} bytes")));
         }
-        let budget = self.meter.left();
-        let (key, used) = elsewhere(move || derive(&password, &salt, iterations, length as usize, budget)).await?;
-        self.meter.bill(used);
+        let cancelled = Cancelled::default();
+        let budget = Budget { left: self.meter.left(), cancelled: Arc::clone(&cancelled.0) };
+        let key = elsewhere(&self.meter, move || derive(&password, &salt, iterations, length as usize, &budget)).await?;
+        drop(cancelled);
         Ok(key.ok_or_else(|| "it takes longer than the CPU limit of a request".to_owned()))
     }
 
@@ -72,13 +101,15 @@ impl hashing::Host for State {
             Ok(params) => params,
             Err(error) => return Ok(Err(error)),
         };
-        let _place = SCRYPTS.acquire().await?;
-        let (key, used) = elsewhere(move || {
+        let place = Arc::clone(&SCRYPTS).acquire_owned().await?;
+        let key = elsewhere(&self.meter, move || {
             let mut key = vec![0; length as usize];
-            scrypt::scrypt(&password, &salt, &params, &mut key).map(|()| key)
+            let made = scrypt::scrypt(&password, &salt, &params, &mut key).map(|()| key);
+            // Not before: who asked may be gone, and its memory is still in use.
+            drop(place);
+            made
         })
         .await?;
-        self.meter.bill(used);
         Ok(key.map_err(|error| error.to_string()))
     }
 }
@@ -99,15 +130,17 @@ fn scrypt_params(n: u32, r: u32, p: u32, maxmem: u64, length: u32) -> Result<scr
     if !n.is_power_of_two() || n < 2 {
         return Err("n must be a power of 2".to_owned());
     }
-    let memory = 128 * u64::from(n).saturating_mul(u64::from(r));
-    // OpenSSL counts 128 × r × (n + p + 2), and allows 32 MiB where nothing is said.
+    // Its table, and a block for each of p.
+    let memory = u64::from(n).saturating_add(u64::from(p)).saturating_mul(128 * u64::from(r));
+    // OpenSSL allows 32 MiB where nothing is said; the blocks are little beside.
     let maxmem = if maxmem == 0 { 32 << 20 } else { maxmem };
-    if memory > maxmem || memory > SCRYPT_BYTES {
+    let blocks = u64::from(p).saturating_mul(128 * u64::from(r));
+    if memory.saturating_sub(blocks) > maxmem || memory > SCRYPT_BYTES + SCRYPT_BLOCKS {
         return Err(format!(
             "memory limit exceeded: it needs {memory} bytes, maxmem is {maxmem}, and the host gives at most {SCRYPT_BYTES}"
         ));
     }
-    if memory.saturating_mul(u64::from(p)) > SCRYPT_WORK {
+    if memory.saturating_sub(blocks).saturating_mul(u64::from(p)) > SCRYPT_WORK {
         return Err(format!("n × r × p is too large: the host mixes at most {SCRYPT_WORK} bytes"));
     }
     if length == 0 || length > KEY_BYTES {
@@ -117,18 +150,20 @@ fn scrypt_params(n: u32, r: u32, p: u32, maxmem: u64, length: u32) -> Result<scr
     scrypt::Params::new(log_n, r, p, length as usize).map_err(|error| error.to_string())
 }
 
-/// Runs `work` on a blocking thread; its result, and the CPU time that it took.
-async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> wasmtime::Result<(T, Duration)> {
+/// Runs `work` on a blocking thread, and charges `meter` for it, whether anybody still waits or not.
+async fn elsewhere<T: Send + 'static>(meter: &Arc<Meter>, work: impl FnOnce() -> T + Send + 'static) -> wasmtime::Result<T> {
+    let meter = Arc::clone(meter);
     let timed = move || {
         let before = thread_cpu();
         let result = work();
-        (result, thread_cpu().saturating_sub(before))
+        meter.bill(thread_cpu().saturating_sub(before));
+        result
     };
     Ok(tokio::task::spawn_blocking(timed).await?)
 }
 
 /// RFC 8018, section 5.2. None: the budget is used up.
-fn pbkdf2<M: Mac + KeyInit + Clone>(password: &[u8], salt: &[u8], iterations: u32, length: usize, budget: Duration) -> Option<Vec<u8>> {
+fn pbkdf2<M: Mac + KeyInit + Clone>(password: &[u8], salt: &[u8], iterations: u32, length: usize, budget: &Budget) -> Option<Vec<u8>> {
     let started = thread_cpu();
     let keyed = <M as Mac>::new_from_slice(password).ok()?;
     let mut key = Vec::with_capacity(length);
@@ -139,7 +174,7 @@ fn pbkdf2<M: Mac + KeyInit + Clone>(password: &[u8], salt: &[u8], iterations: u3
         for iteration in 1..iterations {
             last = keyed.clone().chain_update(&last).finalize().into_bytes();
             sum.iter_mut().zip(&last).for_each(|(sum, byte)| *sum ^= byte);
-            if iteration % STEP == 0 && thread_cpu().saturating_sub(started) > budget {
+            if iteration % STEP == 0 && (thread_cpu().saturating_sub(started) > budget.left || budget.cancelled.load(Ordering::Relaxed)) {
                 return None;
             }
         }
@@ -161,25 +196,41 @@ mod tests {
         bytes.unwrap().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 
-    const LONG: Duration = Duration::from_mins(1);
+    fn within(left: Duration) -> Budget {
+        Budget { left, cancelled: Arc::default() }
+    }
 
     #[test]
     fn pbkdf2_gives_the_keys_of_rfc_6070_and_rfc_7914() {
-        assert_eq!(hex(pbkdf2::<Hmac<Sha1>>(b"password", b"salt", 1, 20, LONG)), "0c60c80f961f0e71f3a9b524af6012062fe037a6");
-        assert_eq!(hex(pbkdf2::<Hmac<Sha1>>(b"password", b"salt", 4096, 20, LONG)), "4b007901b765489abead49d926f721d065a429c1");
         assert_eq!(
-            hex(pbkdf2::<Hmac<Sha1>>(b"passwordPASSWORDpassword", b"saltSALTsaltSALTsaltSALTsaltSALTsalt", 4096, 25, LONG)),
+            hex(pbkdf2::<Hmac<Sha1>>(b"password", b"salt", 1, 20, &within(Duration::from_mins(1)))),
+            "0c60c80f961f0e71f3a9b524af6012062fe037a6"
+        );
+        assert_eq!(
+            hex(pbkdf2::<Hmac<Sha1>>(b"password", b"salt", 4096, 20, &within(Duration::from_mins(1)))),
+            "4b007901b765489abead49d926f721d065a429c1"
+        );
+        assert_eq!(
+            hex(pbkdf2::<Hmac<Sha1>>(
+                b"passwordPASSWORDpassword",
+                b"saltSALTsaltSALTsaltSALTsaltSALTsalt",
+                4096,
+                25,
+                &within(Duration::from_mins(1))
+            )),
             "3d2eec4fe41c849b80c8d83662c0e44a8b291a964cf2f07038"
         );
         assert_eq!(
-            hex(pbkdf2::<Hmac<Sha256>>(b"passwd", b"salt", 1, 64, LONG)),
+            hex(pbkdf2::<Hmac<Sha256>>(b"passwd", b"salt", 1, 64, &within(Duration::from_mins(1)))),
             "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc49ca9cccf179b645991664b39d77ef317c71b845b1e30bd509112041d3a19783"
         );
     }
 
     #[test]
     fn pbkdf2_stops_when_the_budget_is_used_up() {
-        assert_eq!(pbkdf2::<Hmac<Sha256>>(b"p", b"s", u32::MAX, 32, Duration::from_millis(5)), None);
+        assert_eq!(pbkdf2::<Hmac<Sha256>>(b"p", b"s", u32::MAX, 32, &within(Duration::from_millis(5))), None);
+        let cancelled = Budget { left: Duration::MAX, cancelled: Arc::new(AtomicBool::new(true)) };
+        assert_eq!(pbkdf2::<Hmac<Sha256>>(b"p", b"s", u32::MAX, 32, &cancelled), None);
     }
 
     #[test]
@@ -194,6 +245,7 @@ mod tests {
         assert_eq!(check(1 << 16, 8, 4, u64::MAX), Ok(()), "exactly 64 MiB and the work");
         assert_eq!(check(1 << 17, 8, 1, u64::MAX), Err("memory limit exceeded".into()));
         assert_eq!(check(1 << 16, 8, 5, u64::MAX), Err("n × r × p is too large".into()));
+        assert_eq!(check(2, 1, 1 << 20, u64::MAX), Err("memory limit exceeded".into()), "many blocks");
         assert_eq!(check(3, 8, 1, 0), Err("n must be a power of 2".into()));
     }
 }

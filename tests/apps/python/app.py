@@ -215,6 +215,11 @@ def fetch(path):
         return file.read()
 
 
+def rename(path, target):
+    os.rename(path, target)
+    return "ok"
+
+
 def remove(path):
     os.remove(path)
     return "ok"
@@ -358,6 +363,7 @@ pages = {
     "database": database,
     "fetch": lambda environ, start: told(start, lambda: fetch(environ["QUERY_STRING"])),
     "fill": lambda environ, start: told(start, lambda: store(named(environ)[0], bytes(int(named(environ)[1])))),
+    "rename": lambda environ, start: told(start, lambda: rename(*named(environ))),
     "remove": lambda environ, start: told(start, lambda: remove(environ["QUERY_STRING"])),
     "store": lambda environ, start: told(start, lambda: store(named(environ)[0], named(environ)[1].encode())),
     "closing": closing,
