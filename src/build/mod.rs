@@ -151,8 +151,8 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
     let packages = Packages::provide(&tools, cache, &requirements, *sdist, temporary.path(), &trial, progress)?;
     let collected = temporary.path().join("static");
     fs::create_dir(&collected).map_err(BuildFault::io(&collected))?;
-    let plan = plan(request);
-    let report = tried(request, &trial, &packages, &plan, temporary.path(), &staged, &collected)?;
+    let (plan, kept_folders) = (plan(request), kept_folders(&staged));
+    let report = tried(request, &trial, &packages, &plan, temporary.path(), &kept_folders)?;
     let meta = Meta {
         format: 2,
         name: settings.name.clone().unwrap_or_else(|| source.name()),
@@ -162,7 +162,7 @@ pub fn build(request: &Request, progress: &dyn Progress) -> Result<Built, BuildF
         warnings: warnings(&report, &packages),
         tried: report.error.is_none(),
         buffered_uploads: !report.frameworks.iter().any(|name| matches!(name.as_str(), "werkzeug" | "webob")),
-        kept_folders: kept_folders(&staged),
+        kept_folders,
         static_files: static_files(settings, &report),
         environment: settings.env.clone().into_iter().collect(),
         plan: Some(plan),
@@ -208,15 +208,7 @@ fn plan(request: &Request) -> Plan {
 }
 
 /// Imports the application once, over its copy, in which its modules are then compiled and its static files collected.
-fn tried(
-    request: &Request,
-    trial: &Trial,
-    packages: &Packages,
-    plan: &Plan,
-    root: &Path,
-    staged: &Path,
-    collected: &Path,
-) -> Result<Report, BuildFault> {
+fn tried(request: &Request, trial: &Trial, packages: &Packages, plan: &Plan, root: &Path, kept: &[String]) -> Result<Report, BuildFault> {
     if request.purpose == Purpose::Development {
         return Ok(Report::default());
     }
@@ -229,7 +221,13 @@ fn tried(
     // An empty /data: code that makes its folders there while it is imported finds it, and nothing of it is kept.
     let data = root.join("data");
     fs::create_dir_all(&data).map_err(BuildFault::io(&data))?;
-    let folders = [("/0", staged), ("/1", site.as_path()), ("/static", collected), ("/data", data.as_path())];
+    let mut folders = vec![
+        ("/0".to_owned(), root.join("app")),
+        ("/1".to_owned(), site),
+        ("/static".to_owned(), root.join("static")),
+        ("/data".to_owned(), data.clone()),
+    ];
+    folders.extend(kept.iter().map(|name| (format!("/0/{name}"), data.join(name))));
     let report = trial.run(&plan, root, &folders, &environment)?;
     judged(report, &packages.natives)
 }

@@ -53,11 +53,11 @@ impl Trial {
         &self,
         plan: &Plan,
         root: &Path,
-        folders: &[(&str, &Path)],
+        folders: &[(String, PathBuf)],
         environment: &[(String, String)],
     ) -> Result<Report, BuildFault> {
         let inside = |host: &Path| host.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
-        let kept = folders.iter().map(|(guest, host)| Kept { inside: inside(host), guest: (*guest).to_owned() }).collect();
+        let kept = folders.iter().map(|(guest, host)| Kept { inside: inside(host), guest: guest.clone() }).collect();
         let mut options = AppOptions::new(TenantLog::new(TenantId::of("build"), &self.limits));
         options.limits = self.limits.clone();
         options.files = vec![Folder { host: self.python.clone(), guest: "/python".to_owned() }];
@@ -80,7 +80,7 @@ impl Trial {
     /// Compiles the modules in `site` for the guest's Python, in place.
     pub(super) fn compile(&self, site: &Path) -> Result<(), BuildFault> {
         let plan = Plan { compile: vec!["/1".to_owned()], ..Plan::default() };
-        self.run(&plan, site, &[("/1", site)], &[]).and_then(|report| judged(report, &[])).map(drop)
+        self.run(&plan, site, &[("/1".to_owned(), site.to_owned())], &[]).and_then(|report| judged(report, &[])).map(drop)
     }
 }
 

@@ -320,6 +320,7 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn metadata_hash_at(&mut self, fd: Fd, flags: types::PathFlags, path: String) -> FsResult<types::MetadataHashValue> {
+        self.looks(&fd, &path);
         self.wasi.metadata_hash_at(fd, flags, path).await
     }
 
