@@ -126,6 +126,23 @@ pub enum GuestFault {
     Start(String),
 }
 
+impl GuestFault {
+    /// The lines that lead to it, as its language prints them; empty where there are none.
+    #[must_use]
+    pub fn traceback(&self) -> &str {
+        match self {
+            Self::Raised(raised) => &raised.traceback,
+            Self::NeverStarted
+            | Self::ChunkTooLong { .. }
+            | Self::TooShort { .. }
+            | Self::TooLong
+            | Self::Stopped(_)
+            | Self::Trap(_)
+            | Self::Start(_) => "",
+        }
+    }
+}
+
 /// A limit that worked.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum BusyFault {

@@ -66,16 +66,7 @@ impl TenantLog {
 
     /// Says what went wrong in a request, with the guest's own traceback.
     pub fn fault(&self, request_id: &str, fault: &GuestFault) {
-        let traceback = match fault {
-            GuestFault::Raised(raised) => raised.traceback.as_str(),
-            GuestFault::NeverStarted
-            | GuestFault::ChunkTooLong { .. }
-            | GuestFault::TooShort { .. }
-            | GuestFault::TooLong
-            | GuestFault::Stopped(_)
-            | GuestFault::Trap(_)
-            | GuestFault::Start(_) => "",
-        };
+        let traceback = fault.traceback();
         let text = fault.to_string();
         let lines = text.lines().chain(traceback.lines()).take(FAULT_LINES).map(|line| escape(cut(line, LINE_BYTES)));
         let indents = std::iter::once("").chain(std::iter::repeat("  "));

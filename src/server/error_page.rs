@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderValue, header, request::Parts};
 
-use crate::fault::{Fault, GuestFault};
+use crate::fault::Fault;
 
 /// Who sees what an application raised.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -31,16 +31,7 @@ const SOURCE_BYTES: u64 = 1 << 20;
 /// A page for a fault of the application, and its type; None for other faults, and where faults are hidden.
 pub(super) fn page(errors: &Errors, fault: &Fault, head: &Parts) -> Option<(String, HeaderValue)> {
     let (Errors::Shown { sources }, Fault::Guest(guest)) = (errors, fault) else { return None };
-    let traceback = match guest {
-        GuestFault::Raised(raised) => raised.traceback.as_str(),
-        GuestFault::NeverStarted
-        | GuestFault::ChunkTooLong { .. }
-        | GuestFault::TooShort { .. }
-        | GuestFault::TooLong
-        | GuestFault::Stopped(_)
-        | GuestFault::Trap(_)
-        | GuestFault::Start(_) => "",
-    };
+    let traceback = guest.traceback();
     let html = head.headers.get(header::ACCEPT).is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
     if !html {
         return Some((format!("{guest}\n\n{traceback}"), HeaderValue::from_static("text/plain; charset=utf-8")));

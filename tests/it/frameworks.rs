@@ -2,15 +2,11 @@
 
 use crate::support::{Browser, Host, python, root, wasgi};
 
-fn kept(name: &'static str, data: &tempfile::TempDir, flags: &[&str]) -> Host {
-    Host::serving(&python(name), &[&["--data", data.path().to_str().unwrap()], flags].concat())
-}
-
 #[test]
 fn notes_in_flask_have_blueprints_accounts_a_database_uploads_and_async_views() {
     for isolation in ["request", "reuse"] {
         let data = tempfile::tempdir().unwrap();
-        let host = kept("guest/examples/notes", &data, &["--isolation", isolation]);
+        let host = Host::keeping("guest/examples/notes", &data, &["--isolation", isolation]);
         let mut browser = Browser::of(&host);
         assert!(browser.get("/").text().contains("<h1>Log in</h1>"));
         let ann = [("name", "ann"), ("password", "pass word")];
@@ -43,7 +39,7 @@ fn notes_in_flask_have_blueprints_accounts_a_database_uploads_and_async_views() 
 fn a_to_do_list_in_bottle_is_kept_in_a_database() {
     for isolation in ["request", "reuse"] {
         let data = tempfile::tempdir().unwrap();
-        let host = kept("guest/examples/bottle", &data, &["--isolation", isolation]);
+        let host = Host::keeping("guest/examples/bottle", &data, &["--isolation", isolation]);
         let mut browser = Browser::of(&host);
         assert!(browser.get("/new").text().contains("<form method=\"post\" action=\"/new\">"));
         let list = browser.submit("/new", &[("task", "milk & <honey>")]).text();
@@ -71,7 +67,7 @@ fn a_to_do_list_in_bottle_is_kept_in_a_database() {
 fn falcons_image_store_keeps_images() {
     for isolation in ["request", "reuse"] {
         let data = tempfile::tempdir().unwrap();
-        let host = kept("guest/examples/falcon", &data, &["--isolation", isolation]);
+        let host = Host::keeping("guest/examples/falcon", &data, &["--isolation", isolation]);
         assert_eq!(host.get("/images").text(), "{\"images\": []}");
         let image: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let created = host.post("/images", "Content-Type: image/png\r\n", &image);

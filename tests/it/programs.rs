@@ -4,15 +4,11 @@ use std::{path::PathBuf, process::Command};
 
 use crate::support::{Host, python, root, test_python};
 
-fn kept(name: &'static str, data: &tempfile::TempDir, flags: &[&str]) -> Host {
-    Host::serving(&python(name), &[&["--data", data.path().to_str().unwrap()], flags].concat())
-}
-
 #[test]
 fn wsgidav_is_walked_like_litmus_does_fresh_and_reused() {
     for isolation in ["request", "reuse"] {
         let data = tempfile::tempdir().unwrap();
-        let host = kept("guest/examples/wsgidav", &data, &["--isolation", isolation]);
+        let host = Host::keeping("guest/examples/wsgidav", &data, &["--isolation", isolation]);
         let send = |method: &str, path: &str, fields: &str, body: &[u8]| {
             let head =
                 format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n{fields}\r\n", body.len());
@@ -59,7 +55,7 @@ fn wsgidav_is_walked_like_litmus_does_fresh_and_reused() {
 #[test]
 fn pypiserver_takes_an_upload_of_twine_and_serves_pip() {
     let data = tempfile::tempdir().unwrap();
-    let host = kept("guest/examples/pypiserver", &data, &[]);
+    let host = Host::keeping("guest/examples/pypiserver", &data, &[]);
     let folder = tempfile::tempdir().unwrap();
     let mut walk = Command::new(test_python());
     walk.arg(root().join("tests/programs/pypi_walk.py")).arg(format!("http://{}", host.address)).arg(folder.path());

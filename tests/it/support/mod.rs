@@ -92,6 +92,11 @@ impl Host {
         Self::running(command)
     }
 
+    /// Serves a Python application of this repository, with a folder that it keeps.
+    pub fn keeping(name: &'static str, data: &tempfile::TempDir, flags: &[&str]) -> Self {
+        Self::serving(&python(name), &[&["--data", data.path().to_str().unwrap()], flags].concat())
+    }
+
     /// Serves a project while it is written.
     pub fn developing(project: &Path) -> Self {
         let mut command = wasgi();
