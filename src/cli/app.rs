@@ -21,7 +21,7 @@ use crate::{
     build::Progress,
     fault::GuestFault,
     limits::Limits,
-    sandbox::{Allowance, AppOptions, Engine, Kept, Report, Storage, TenantLog},
+    sandbox::{Allowance, AppOptions, Engine, Kept, Missing, Report, Storage, TenantLog},
     server::StaticFolder,
     tenant::TenantId,
 };
@@ -177,9 +177,11 @@ pub(super) fn warn(report: &Report) {
 
 /// The folders that the host serves of an application. Where they lie is a file's word, and what is in `/data` a guest's.
 pub(super) fn static_folders(meta: Option<&Meta>, options: &AppOptions, mount: &str) -> Vec<StaticFolder> {
-    let read_only = options.files.iter().map(|folder| (&folder.guest, &folder.host, Path::new("")));
-    let kept =
-        options.storage.iter().flat_map(|storage| storage.folders.iter().map(|kept| (&kept.guest, &storage.root, kept.inside.as_path())));
+    let read_only = options.files.iter().map(|folder| (&folder.guest, &folder.host, Path::new(""), Missing::Refuse));
+    let kept = options
+        .storage
+        .iter()
+        .flat_map(|storage| storage.folders.iter().map(|kept| (&kept.guest, &storage.root, kept.inside.as_path(), Missing::Make)));
     let volumes: Vec<_> = read_only.chain(kept).collect();
     let mut folders = Vec::new();
     for files in meta.iter().flat_map(|meta| &meta.static_files) {
@@ -187,13 +189,14 @@ pub(super) fn static_folders(meta: Option<&Meta>, options: &AppOptions, mount: &
             let rest = files.root.strip_prefix(guest)?;
             (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
         };
-        let found = volumes.iter().filter_map(|(guest, root, path)| Some((guest.len(), root, path.join(inside(guest)?))));
-        let Some((_, root, path)) = found.max_by_key(|(length, ..)| *length) else {
+        let found =
+            volumes.iter().filter_map(|(guest, root, path, missing)| Some((guest.len(), root, path.join(inside(guest)?), *missing)));
+        let Some((_, root, path, missing)) = found.max_by_key(|(length, ..)| *length) else {
             Talk.warn(&format!("{} is not served: {} is not there (`--data` gives /data)", files.url, files.root));
             continue;
         };
         let url = format!("{mount}{}", files.url);
-        match StaticFolder::new(&url, root, &path) {
+        match StaticFolder::new(&url, root, &path, missing) {
             Ok(folder) => folders.push(folder),
             Err(error) => Talk.warn(&format!("{url} is not served: {}: {error}", files.root)),
         }

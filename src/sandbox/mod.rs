@@ -24,7 +24,7 @@ mod timeline;
 pub use self::{
     app::{App, AppOptions, BadComponent, Isolation, Streams},
     engine::Engine,
-    filesystem::{Allowance, Folder, Kept, Storage, open_beneath},
+    filesystem::{Allowance, Folder, Kept, Missing, Storage, open_beneath},
     hostcalls::{Exchange, Frame, Input, InputFault, Wire},
     instance::{Body, Finished, Instance},
     log::{TenantLog, escape},

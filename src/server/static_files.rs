@@ -14,7 +14,7 @@ use hyper_staticfile::{
 };
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use crate::sandbox::open_beneath;
+use crate::sandbox::{Missing, open_beneath};
 
 /// Ranges of one request; more of them are no download that goes on, and the whole file is sent.
 const RANGES: usize = 4;
@@ -30,13 +30,13 @@ pub struct StaticFolder {
 pub(super) type FileBody = Body<hyper_staticfile::vfs::TokioFileAccess>;
 
 impl StaticFolder {
-    /// Serves the files in the folder `inside` of `root` under the path `url`, which begins and ends with `/`. A part of `inside` that is not
-    /// there is made.
+    /// Serves the files in the folder `inside` of `root` under the path `url`, which begins and ends with `/`. `missing` is
+    /// for what of `inside` is not there.
     ///
     /// # Errors
     /// When it cannot be opened, or leads out of `root`.
-    pub fn new(url: &str, root: &Path, inside: &Path) -> io::Result<Self> {
-        let folder = Beneath(Arc::new(open_beneath(root, inside)?.into()));
+    pub fn new(url: &str, root: &Path, inside: &Path, missing: Missing) -> io::Result<Self> {
+        let folder = Beneath(Arc::new(open_beneath(root, inside, missing)?.into()));
         Ok(Self { url: url.to_owned(), resolver: Arc::new(Resolver::with_opener(folder)) })
     }
 

@@ -12,11 +12,20 @@ use rustix::{
     io::Errno,
 };
 
-/// Opens the folder `inside` of `root`, which is a path of plain names; empty, it is `root` itself. What is not there is made.
+/// What becomes of a folder that is not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Missing {
+    /// It is made.
+    Make,
+    /// It is an error: nothing is written to what is read only.
+    Refuse,
+}
+
+/// Opens the folder `inside` of `root`, which is a path of plain names; empty, it is `root` itself.
 ///
 /// # Errors
 /// When a part of it is a link, or no folder, or leads out.
-pub fn open_beneath(root: &Path, inside: &Path) -> io::Result<File> {
+pub fn open_beneath(root: &Path, inside: &Path, missing: Missing) -> io::Result<File> {
     let mut folder = File::open(root)?;
     if !folder.metadata()?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
@@ -25,10 +34,11 @@ pub fn open_beneath(root: &Path, inside: &Path) -> io::Result<File> {
         let Component::Normal(name) = part else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no path of plain names", inside.display())));
         };
-        match mkdirat(&folder, name, Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH) {
-            // A folder that cannot be written may have it already.
-            Ok(()) | Err(Errno::EXIST | Errno::ROFS | Errno::ACCESS) => {}
-            Err(error) => return Err(error.into()),
+        if missing == Missing::Make {
+            match mkdirat(&folder, name, Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         folder = openat2(&folder, name, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)?.into();
@@ -47,15 +57,16 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let root = outer.path().join("root");
         std::fs::create_dir(&root).unwrap();
-        open_beneath(&root, Path::new("a/b")).unwrap();
-        open_beneath(&root, Path::new("a/b")).unwrap();
-        open_beneath(&root, Path::new("")).unwrap();
+        assert!(open_beneath(&root, Path::new("a/b"), Missing::Refuse).is_err() && !root.join("a").exists());
+        open_beneath(&root, Path::new("a/b"), Missing::Make).unwrap();
+        open_beneath(&root, Path::new("a/b"), Missing::Refuse).unwrap();
+        open_beneath(&root, Path::new(""), Missing::Make).unwrap();
         assert!(root.join("a/b").is_dir());
         symlink("../..", root.join("a/up")).unwrap();
         symlink("b", root.join("a/same")).unwrap();
         std::fs::write(root.join("file"), "").unwrap();
         for inside in ["a/up", "a/up/x", "a/same", "../x", "a/../../x", "/", "/etc", "file", "."] {
-            assert!(open_beneath(&root, Path::new(inside)).is_err(), "{inside}");
+            assert!(open_beneath(&root, Path::new(inside), Missing::Make).is_err(), "{inside}");
         }
         assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 1);
     }

@@ -26,7 +26,7 @@ use wasmtime_wasi::{
 
 pub(super) use self::volume::{Files, Volumes};
 pub use self::{
-    beneath::open_beneath,
+    beneath::{Missing, open_beneath},
     volume::{Allowance, Folder, Kept, Storage},
 };
 use self::{

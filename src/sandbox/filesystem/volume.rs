@@ -16,7 +16,10 @@ use wasmtime_wasi::{
     filesystem::{Dir, OpenMode},
 };
 
-use super::{beneath::open_beneath, quota::Quota};
+use super::{
+    beneath::{Missing, open_beneath},
+    quota::Quota,
+};
 
 /// How long the locks of a dropped instance wait for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(30);
@@ -60,7 +63,7 @@ impl Volume {
 
     /// A tenant's own folder. Its calls go to other threads: a guest could make them wait for a disk.
     pub(super) fn stored(root: &Path, kept: &Kept, quota: Arc<Quota>) -> io::Result<Self> {
-        let folder = open_beneath(root, &kept.inside)?;
+        let folder = open_beneath(root, &kept.inside, Missing::Make)?;
         let dir = Dir::new(folder, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false);
         Ok(Self { guest: kept.guest.clone(), dir, kind: Kind::Stored, quota: Some(quota) })
     }
