@@ -72,6 +72,12 @@ impl Artifacts {
         &self.folder
     }
 
+    /// Where functions are kept that compilations have in common, for [`Engine::compiling`].
+    #[must_use]
+    pub fn functions(&self) -> PathBuf {
+        self.folder.join("functions")
+    }
+
     /// Makes the application of the built file at `path` ready: unpacks it, compiles it and makes its release, each unless that was done
     /// before. `options.files` becomes what the file carries.
     ///
@@ -179,7 +185,7 @@ impl Artifacts {
     /// Compiles `component`, and keeps its code at `place`.
     pub(super) fn compiled(&self, engine: &Engine, path: &Path, place: &Path, component: &[u8]) -> Result<Component, ArtifactFault> {
         let invalid = |error: wasmtime::Error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") };
-        let code = engine.wasmtime().precompile_component(component).map_err(invalid)?;
+        let code = engine.compile(component).map_err(invalid)?;
         self.write(place, &code).map_err(|source| self.fault(source))?;
         deserialize(engine.wasmtime(), place).map_err(invalid)
     }

@@ -3,6 +3,7 @@
 //! Facts behind each setting: wasmtime's documentation of `Config` and `PoolingAllocationConfig`.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,8 +12,9 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+use wasmtime::{CacheStore, Config, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
+use super::functions::Functions;
 use crate::{fault::HostFault, limits::Limits};
 
 /// How long a guest computes before it yields to its neighbours on the same thread.
@@ -32,6 +34,7 @@ const INSTANCE_BYTES: usize = 32 << 20;
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     ticker: Arc<Ticker>,
+    functions: Option<Arc<Functions>>,
 }
 
 impl Engine {
@@ -40,10 +43,36 @@ impl Engine {
     /// # Errors
     /// [`HostFault::Sandbox`] when the machine refuses: most often its limit of address space (`ulimit -v`).
     pub fn new(limits: &Limits) -> Result<Self, HostFault> {
-        let wasmtime = wasmtime::Engine::new(&config(limits))
-            .map_err(|error| HostFault::Sandbox { what: "the sandbox cannot be set up", detail: format!("{error:#}") })?;
+        Self::of(config(limits), None)
+    }
+
+    /// The same, for a process that compiles: functions that were compiled before are taken from `file`, and new ones are kept there. It must
+    /// lie where nobody else can write.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn compiling(limits: &Limits, file: &Path) -> Result<Self, HostFault> {
+        let functions = Arc::new(Functions::of(file));
+        let mut config = config(limits);
+        config.enable_incremental_compilation(Arc::clone(&functions) as Arc<dyn CacheStore>).map_err(|error| refused(&error))?;
+        Self::of(config, Some(functions))
+    }
+
+    fn of(config: Config, functions: Option<Arc<Functions>>) -> Result<Self, HostFault> {
+        let wasmtime = wasmtime::Engine::new(&config).map_err(|error| refused(&error))?;
         let ticker = Ticker::start(wasmtime.weak())?;
-        Ok(Self { wasmtime, ticker })
+        Ok(Self { wasmtime, ticker, functions })
+    }
+
+    /// The machine code of a component.
+    ///
+    /// # Errors
+    /// wasmtime's, for what is no component that this engine knows.
+    pub fn compile(&self, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        let code = self.wasmtime.precompile_component(component)?;
+        // A full disk is no reason to refuse what is compiled: the next compilation begins again.
+        self.functions.iter().for_each(|functions| drop(functions.keep()));
+        Ok(code)
     }
 
     /// wasmtime's engine.
@@ -59,6 +88,10 @@ impl Engine {
         }
         Running(Arc::clone(&self.ticker))
     }
+}
+
+fn refused(error: &wasmtime::Error) -> HostFault {
+    HostFault::Sandbox { what: "the sandbox cannot be set up", detail: format!("{error:#}") }
 }
 
 /// All that decides about machine code. It must be the same for the compiler and for the engine that runs the code.

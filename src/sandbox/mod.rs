@@ -10,6 +10,7 @@ mod app;
 mod bindings;
 mod engine;
 mod filesystem;
+mod functions;
 mod hostcalls;
 mod instance;
 mod limiter;
