@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use super::BuildFault;
+use crate::artifact::StaticFiles;
 
 /// The file, in the application's folder.
 const FILE: &str = "wasgi.toml";
@@ -20,6 +21,10 @@ pub struct Settings {
     pub build: Build,
     /// `[python]`.
     pub python: Python,
+    /// `[c]`.
+    pub c: C,
+    /// `[javascript]`.
+    pub javascript: JavaScript,
     /// `[static]`: URL paths, and where their files lie: in the application's folder, or in `/data`.
     pub r#static: BTreeMap<String, String>,
     /// `[env]`: variables where the tenant's environment has none of the name. Not for secrets: they are stored in the built file.
@@ -42,6 +47,35 @@ pub struct Python {
     pub threads: Option<String>,
     /// Modules that are stubbed.
     pub stubs: Vec<String>,
+}
+
+/// `[c]`.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct C {
+    /// What is compiled, seen from the folder; without, every `.c` file in it.
+    pub sources: Vec<String>,
+    /// Flags for the compiler.
+    pub flags: Vec<String>,
+}
+
+/// `[javascript]`.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JavaScript {
+    /// What runs it.
+    pub engine: Engine,
+}
+
+/// A JavaScript engine.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Firefox's, with the interfaces of the web: 12 MB.
+    #[default]
+    StarlingMonkey,
+    /// Small: 1.6 MB.
+    QuickJs,
 }
 
 impl Settings {
@@ -89,8 +123,13 @@ impl Settings {
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
     }
 
+    /// `[static]`, as the guest sees it.
+    pub(super) fn static_files(&self) -> Vec<StaticFiles> {
+        self.r#static.iter().map(|(url, root)| StaticFiles { url: url.clone(), root: Self::guest_path(root) }).collect()
+    }
+
     /// Where the files of a static folder lie, as the guest sees them.
-    pub(super) fn guest_path(root: &str) -> String {
+    fn guest_path(root: &str) -> String {
         if root.starts_with("/data/") { root.trim_end_matches('/').to_owned() } else { format!("/0/{}", root.trim_end_matches('/')) }
     }
 }
@@ -108,12 +147,14 @@ mod tests {
 
     #[test]
     fn a_whole_file_is_read() {
-        let text = "name = 'blog'\napp = 'blog:app'\n[build]\nwarm = ['/']\n[python]\nthreads = 'inline'\nstubs = ['fcntl']\n[static]\n'/media/' = '/data/media'\n[env]\nTZ = 'UTC'\n";
+        let text = "name = 'blog'\napp = 'blog:app'\n[build]\nwarm = ['/']\n[python]\nthreads = 'inline'\nstubs = ['fcntl']\n[c]\nsources = ['main.c']\nflags = ['-DX']\n[javascript]\nengine = 'quickjs'\n[static]\n'/media/' = '/data/media'\n[env]\nTZ = 'UTC'\n";
         let settings = Settings::parse(text).unwrap();
         let expected = Settings {
             name: Some("blog".into()),
             app: Some("blog:app".into()),
             build: Build { warm: vec!["/".into()] },
+            c: C { sources: vec!["main.c".into()], flags: vec!["-DX".into()] },
+            javascript: JavaScript { engine: Engine::QuickJs },
             python: Python { threads: Some("inline".into()), stubs: vec!["fcntl".into()] },
             r#static: [("/media/".into(), "/data/media".into())].into(),
             env: [("TZ".into(), "UTC".into())].into(),

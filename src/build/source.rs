@@ -13,8 +13,30 @@ const FILES: [&str; 2] = ["wsgi.py", "app.py"];
 /// An application's source.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Source {
-    /// The folder that its module is imported from.
+    /// Its folder; for Python, the one that its module is imported from.
     pub folder: PathBuf,
+    /// What it is written in.
+    pub language: Language,
+}
+
+/// What an application is written in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Language {
+    /// Python, and where its application is.
+    Python(Module),
+    /// Rust: a folder with `Cargo.toml`.
+    Rust,
+    /// C: a folder with `.c` files.
+    C,
+    /// Go: a folder with `go.mod` or `.go` files.
+    Go,
+    /// JavaScript: a folder with `package.json`, `app.js` or `index.js`.
+    JavaScript,
+}
+
+/// Where a Python application is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Module {
     /// The module.
     pub module: String,
     /// The name in it; without, the guest looks for one.
@@ -30,7 +52,10 @@ pub enum SourceFault {
     #[error("{0} is neither a folder nor a Python file nor `module:name`")]
     Unknown(String),
     /// A folder without one.
-    #[error("no application in {folder}: it has neither manage.py nor {}", FILES.join(" nor "))]
+    #[error(
+        "no application in {folder}: it has none of manage.py, {} (Python), Cargo.toml (Rust), go.mod (Go), package.json, app.js (JavaScript), a .c file (C)",
+        FILES.join(", ")
+    )]
     None {
         /// The folder.
         folder: PathBuf,
@@ -63,14 +88,8 @@ impl Source {
         let path = here.join(what);
         if path.is_dir() {
             let folder = absolute(&path)?;
-            if let Some((module, attribute)) = django(&folder) {
-                return Ok(Self { manage: manage(&folder), folder, module, attribute });
-            }
-            let file = FILES.iter().find(|file| folder.join(file).is_file());
-            return match file {
-                Some(file) => {
-                    Ok(Self { module: file.trim_end_matches(".py").to_owned(), manage: manage(&folder), folder, attribute: None })
-                }
+            return match language(&folder) {
+                Some(language) => Ok(Self { folder, language }),
                 None => Err(SourceFault::None { folder }),
             };
         }
@@ -82,7 +101,7 @@ impl Source {
             let path = absolute(&here.join(left))?;
             let module = Path::new(file).file_name().map(|name| name.to_string_lossy().into_owned());
             return match (path.parent(), module) {
-                (Some(folder), Some(module)) => Ok(Self { manage: manage(folder), folder: folder.to_owned(), module, attribute }),
+                (Some(folder), Some(module)) => Ok(Self::python(folder, module, attribute)),
                 _ => Err(SourceFault::Unknown(what.to_owned())),
             };
         }
@@ -94,10 +113,14 @@ impl Source {
         let folder = absolute(here)?;
         let file = folder.join(left.replace('.', "/"));
         if file.with_extension("py").is_file() || file.join("__init__.py").is_file() {
-            Ok(Self { manage: manage(&folder), folder, module: left.to_owned(), attribute })
+            Ok(Self::python(&folder, left.to_owned(), attribute))
         } else {
             Err(SourceFault::NoModule { module: left.to_owned(), folder })
         }
+    }
+
+    fn python(folder: &Path, module: String, attribute: Option<String>) -> Self {
+        Self { folder: folder.to_owned(), language: Language::Python(Module { module, attribute, manage: manage(folder) }) }
     }
 
     /// A name for the built file: its folder's.
@@ -115,10 +138,42 @@ impl Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.attribute {
-            Some(name) => write!(f, "{}:{name} in {}", self.module, self.folder.display()),
-            None => write!(f, "{} in {}", self.module, self.folder.display()),
+        match &self.language {
+            Language::Python(Module { module, attribute: Some(name), .. }) => write!(f, "{module}:{name}")?,
+            Language::Python(Module { module, .. }) => f.write_str(module)?,
+            Language::Rust => f.write_str("Rust")?,
+            Language::C => f.write_str("C")?,
+            Language::Go => f.write_str("Go")?,
+            Language::JavaScript => f.write_str("JavaScript")?,
         }
+        write!(f, " in {}", self.folder.display())
+    }
+}
+
+/// What a folder holds. Python first: projects in Python often have a `package.json` for their pages.
+fn language(folder: &Path) -> Option<Language> {
+    let python = |module: String, attribute| Language::Python(Module { module, attribute, manage: manage(folder) });
+    if let Some((module, attribute)) = django(folder) {
+        return Some(python(module, attribute));
+    }
+    if let Some(file) = FILES.iter().find(|file| folder.join(file).is_file()) {
+        return Some(python(file.trim_end_matches(".py").to_owned(), None));
+    }
+    let has = |name: &str| folder.join(name).is_file();
+    let has_ending = |ending: &str| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| path.is_file() && path.extension().is_some_and(|found| found == ending))
+    };
+    if has("Cargo.toml") {
+        Some(Language::Rust)
+    } else if has("go.mod") || has_ending("go") {
+        Some(Language::Go)
+    } else if has("package.json") || has("app.js") || has("index.js") {
+        Some(Language::JavaScript)
+    } else if has_ending("c") {
+        Some(Language::C)
+    } else {
+        None
     }
 }
 
@@ -172,14 +227,32 @@ mod tests {
         }
         let place = folder.path().canonicalize().unwrap().display().to_string();
         let source = Source::find(what, folder.path()).map_err(|fault| fault.to_string().replace(&place, "HERE"))?;
-        Ok((source.module, source.attribute))
+        match source.language {
+            Language::Python(module) => Ok((module.module, module.attribute)),
+            other @ (Language::Rust | Language::C | Language::Go | Language::JavaScript) => Err(format!("{other:?}")),
+        }
     }
 
     #[test]
     fn wsgi_py_comes_before_app_py() {
         assert_eq!(found(&["wsgi.py", "app.py"], "."), Ok(("wsgi".into(), None)));
         assert_eq!(found(&["app.py"], "."), Ok(("app".into(), None)));
-        assert_eq!(found(&["main.py"], "."), Err("no application in HERE: it has neither manage.py nor wsgi.py nor app.py".into()));
+        assert_eq!(found(&["main.py"], "."), Err("no application in HERE: it has none of manage.py, wsgi.py, app.py (Python), Cargo.toml (Rust), go.mod (Go), package.json, app.js (JavaScript), a .c file (C)".into()));
+    }
+
+    #[test]
+    fn a_folder_says_by_its_files_what_it_is_written_in() {
+        for (files, language) in [
+            (&["Cargo.toml", "main.c"][..], "Rust"),
+            (&["go.mod"], "Go"),
+            (&["main.go"], "Go"),
+            (&["package.json"], "JavaScript"),
+            (&["app.js"], "JavaScript"),
+            (&["hello.c"], "C"),
+        ] {
+            assert_eq!(found(files, "."), Err(language.into()));
+        }
+        assert_eq!(found(&["package.json", "app.py"], "."), Ok(("app".into(), None)));
     }
 
     #[test]
@@ -192,8 +265,8 @@ mod tests {
         };
         write("manage.py", "def main():\n    os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')\n");
         let found = || {
-            let source = Source::find(".", folder.path()).unwrap();
-            (source.module, source.attribute, source.manage)
+            let Language::Python(found) = Source::find(".", folder.path()).unwrap().language else { panic!("no Python") };
+            (found.module, found.attribute, found.manage)
         };
         assert_eq!(found(), ("mysite.wsgi".into(), None, Some("manage.py".into())));
         write("mysite/settings.py", "DEBUG = True\nWSGI_APPLICATION = \"mysite.server.application\"\n");

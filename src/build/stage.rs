@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest, Sha256};
 use walkdir::{DirEntry, WalkDir};
 
 use super::BuildFault;
@@ -47,6 +48,22 @@ fn copy_wanted(from: &Path, to: &Path, wanted: impl FnMut(&DirEntry) -> bool) ->
         }
     }
     Ok(left)
+}
+
+/// Adds every file in `folder`, its name and its content, to `digest`.
+pub(super) fn digest(folder: &Path, digest: &mut Sha256) -> io::Result<()> {
+    let mut add = |part: &[u8]| {
+        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        digest.update(part);
+    };
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            add(entry.path().strip_prefix(folder).unwrap_or(entry.path()).as_os_str().as_encoded_bytes());
+            add(&fs::read(entry.path())?);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a link stays within the folder.

@@ -63,6 +63,11 @@ pub(super) fn artifacts(common: &args::Common) -> Result<Artifacts, Failure> {
     Artifacts::new(super::cache(common.cache_dir.clone())?).map_err(|error| Failure::of(&error))
 }
 
+/// An engine that compiles with what was compiled before.
+pub(super) fn engine(limits: &Limits, artifacts: &Artifacts) -> Result<Engine, Failure> {
+    Engine::compiling(limits, &artifacts.functions()).map_err(|error| Failure::of(&error))
+}
+
 /// How the application of `file` runs.
 pub(super) fn options(file: &Path, grants: &args::Grants, limits: &Limits) -> Result<AppOptions, Failure> {
     let meta = artifact::meta(file);
@@ -100,8 +105,8 @@ pub(super) fn load(
     grants: &args::Grants,
     common: &args::Common,
 ) -> Result<Loaded, Failure> {
-    let engine = Engine::new(&options.limits).map_err(|error| Failure::of(&error))?;
     let artifacts = artifacts(common)?;
+    let engine = engine(&options.limits, &artifacts)?;
     if !artifacts.is_ready(&engine, file, &options, start).map_err(|error| unloaded(&error))? && start == Start::Released {
         Talk.step("compile", &format!("{}, once", file.display()));
         compile(file, &artifacts, &options, grants)?;

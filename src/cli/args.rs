@@ -5,6 +5,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    build::Template,
     exchange::Uploads,
     limits::{Amount, Limits},
     sandbox::Isolation,
@@ -20,7 +21,9 @@ struct Typed {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Builds a Python application into one file
+    /// Begins a new application
+    New(New),
+    /// Builds an application, in Python, Rust, C, Go or JavaScript, into one file
     Build(Build),
     /// Serves an application
     Serve(Box<Serve>),
@@ -39,6 +42,47 @@ pub(super) struct Common {
     /// Where tools, packages and compiled code are kept [default: ~/.cache/wasgi]
     #[arg(long, env = "WASGI_CACHE_DIR", value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct New {
+    /// What to begin with
+    #[arg(short, long, value_enum)]
+    pub template: TemplateName,
+    /// The folder to make; its last part is the application's name
+    pub name: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum TemplateName {
+    /// Python: Flask
+    Flask,
+    /// Python: a Django project with its admin
+    Django,
+    /// Python: a callable and nothing else
+    Wsgi,
+    /// Rust
+    Rust,
+    /// C
+    C,
+    /// Go, with net/http
+    Go,
+    /// JavaScript, with the Fetch API
+    Javascript,
+}
+
+impl From<TemplateName> for Template {
+    fn from(name: TemplateName) -> Self {
+        match name {
+            TemplateName::Flask => Self::Flask,
+            TemplateName::Django => Self::Django,
+            TemplateName::Wsgi => Self::Wsgi,
+            TemplateName::Rust => Self::Rust,
+            TemplateName::C => Self::C,
+            TemplateName::Go => Self::Go,
+            TemplateName::Javascript => Self::JavaScript,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -53,7 +53,7 @@ pub(super) fn make(request: &Request) -> Result<Built, Failure> {
 
 /// Data goes to standard output: the path of the built file, for a script. On a terminal it was said already.
 #[expect(clippy::print_stdout, reason = "standard output carries data")]
-fn say_data(text: &str) {
+pub(super) fn say_data(text: &str) {
     if !std::io::stdout().is_terminal() {
         println!("{text}");
     }

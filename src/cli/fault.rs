@@ -61,16 +61,16 @@ impl Failure {
     }
 
     pub(super) fn print(&self) {
-        if self.what.is_empty() {
-            return;
+        if !self.what.is_empty() {
+            talk(self.text().trim_end());
         }
-        talk(&format!("error: {}", self.what));
-        for line in self.detail.lines() {
-            talk(&format!("  {line}"));
-        }
-        if !self.hint.is_empty() {
-            talk(&format!("hint: {}", self.hint));
-        }
+    }
+
+    /// As it is told.
+    pub(super) fn text(&self) -> String {
+        let detail: String = self.detail.lines().flat_map(|line| ["  ", line, "\n"]).collect();
+        let hint = if self.hint.is_empty() { String::new() } else { format!("hint: {}\n", self.hint) };
+        format!("error: {}\n{detail}{hint}", self.what)
     }
 }
 

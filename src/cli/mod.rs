@@ -12,6 +12,7 @@ mod environment;
 mod fault;
 mod inspect;
 mod manage;
+mod new;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -29,6 +30,7 @@ pub fn run() -> ExitCode {
         }
     };
     let done = match typed {
+        Command::New(new) => new::run(&new),
         Command::Build(build) => build::run(&build),
         Command::Serve(serve) => serve::run(*serve),
         Command::Dev(dev) => dev::run(&dev),

@@ -20,7 +20,6 @@ use crate::{
     build::Progress,
     exchange::{Route, Uploads},
     limits::{Amount, Unit},
-    sandbox::Engine,
     server::{Config, Errors, Server},
     telemetry,
     tenant::Mount,
@@ -34,8 +33,9 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     let file = app::built(&typed.what, typed.allow_sdist, &typed.grants.environment, &typed.common)?;
     let mut options = app::options(&file, &typed.grants, &limits)?;
     if typed.compile_only {
-        let engine = Engine::new(&limits).map_err(|error| Failure::of(&error))?;
-        let loaded = app::loaded(&engine, &app::artifacts(&typed.common)?, &file, options, Start::Released)?;
+        let artifacts = app::artifacts(&typed.common)?;
+        let engine = app::engine(&limits, &artifacts)?;
+        let loaded = app::loaded(&engine, &artifacts, &file, options, Start::Released)?;
         loaded.report.iter().for_each(app::warn);
         return Ok(());
     }

@@ -9,6 +9,7 @@
 
 mod access_log;
 mod admission;
+mod broken;
 mod connection;
 mod error_page;
 mod listener;
@@ -22,7 +23,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 
 use self::{admission::Admission, listener::Doors};
-pub use self::{error_page::Errors, router::Router, static_files::StaticFolder};
+pub use self::{broken::broken, error_page::Errors, router::Router, static_files::StaticFolder};
 use crate::{
     exchange::{Route, Tasks},
     limits::Limits,

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 macro_rules! files {
     ($($name:literal = $path:literal,)+) => {
-        &[$(($name, include_str!(concat!("../../", $path))),)+]
+        &[$(($name, include_str!(concat!("../../../", $path))),)+]
     };
 }
 

@@ -40,10 +40,10 @@ impl Trial {
             release_wall_ms: 20 * 60_000,
             ..Limits::default()
         };
-        let engine = Engine::new(&limits).map_err(|error| failed(&error))?;
+        let artifacts = Artifacts::new(cache).map_err(|error| failed(&error))?;
+        let engine = Engine::compiling(&limits, &artifacts.functions()).map_err(|error| failed(&error))?;
         let file = runtime.component();
         let bytes = fs::read(&file).map_err(BuildFault::io(&file))?;
-        let artifacts = Artifacts::new(cache).map_err(|error| failed(&error))?;
         let component = artifacts.instrumented(&engine, &file, &bytes).map_err(|error| failed(&error))?;
         Ok(Self { engine, component, python: runtime.python(), limits })
     }

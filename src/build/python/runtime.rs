@@ -9,9 +9,9 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    BuildFault, embedded, hex,
-    progress::Progress,
-    tools::{self, GUEST_PYTHON, Tools, last_lines, output, text, unreachable_index},
+    super::command::{last_lines, output, text, unreachable_index},
+    BuildFault, Progress, embedded, hex,
+    tools::{self, GUEST_PYTHON, Tools},
 };
 
 /// The module that componentize-py takes: it makes the interpreter ready, and offers what the WIT world exports.

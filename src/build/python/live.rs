@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{BuildFault, Packages, Progress, Request, Requirements, Runtime, Tools, Trial, alone, kept_folders, plan, stage};
+use super::{BuildFault, Module, Packages, Progress, Request, Requirements, Runtime, Tools, Trial, alone, kept_folders, plan, stage};
 use crate::sandbox::{Folder, Plan};
 
 /// What a change is to.
@@ -45,7 +45,7 @@ impl Live {
     ///
     /// # Errors
     /// [`BuildFault`].
-    pub fn new(request: &Request, progress: &dyn Progress) -> Result<Self, BuildFault> {
+    pub fn new(request: &Request, module: &Module, progress: &dyn Progress) -> Result<Self, BuildFault> {
         let Request { source, sdist, cache, output, .. } = request;
         progress.step("app", &source.to_string());
         let requirements = Requirements::of(&source.folder)?;
@@ -75,7 +75,7 @@ impl Live {
             files: vec![folder(app, "/0"), folder(site, "/1"), folder(runtime.python(), "/python")],
             staged,
             component: runtime.component(),
-            plan: plan(request),
+            plan: plan(request, module),
             kept_folders,
         })
     }

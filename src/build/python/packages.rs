@@ -14,10 +14,12 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    BuildFault, hex,
-    progress::Progress,
-    stage::copy_tree,
-    tools::{self, GUEST_PYTHON, Tools, last_lines, output, text, unreachable_index},
+    super::{
+        command::{last_lines, output, text, unreachable_index},
+        stage::copy_tree,
+    },
+    BuildFault, Progress, hex,
+    tools::{self, GUEST_PYTHON, Tools},
     trial::Trial,
 };
 
