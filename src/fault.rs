@@ -77,6 +77,27 @@ impl fmt::Display for Raised {
     }
 }
 
+/// A guest that stopped where it had no business to; for the tenant's log, never for the client.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Trapped {
+    /// What happened.
+    pub reason: String,
+    /// The functions that led there, the last one called first, with file and line where the component knows them; may be empty.
+    pub backtrace: String,
+}
+
+impl From<String> for Trapped {
+    fn from(reason: String) -> Self {
+        Self { reason, backtrace: String::new() }
+    }
+}
+
+impl fmt::Display for Trapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
 /// A limit of the tenant that stopped a guest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stopped {
@@ -120,10 +141,10 @@ pub enum GuestFault {
     Stopped(Stopped),
     /// It trapped: `unreachable`, a bad memory access, exhausted stack, a handle that is not its own.
     #[error("it trapped: {0}")]
-    Trap(String),
+    Trap(Trapped),
     /// It needs more than its tenant may use merely to start, or raised while it did.
     #[error("it does not start: {0}")]
-    Start(String),
+    Start(Trapped),
 }
 
 impl GuestFault {
@@ -132,13 +153,8 @@ impl GuestFault {
     pub fn traceback(&self) -> &str {
         match self {
             Self::Raised(raised) => &raised.traceback,
-            Self::NeverStarted
-            | Self::ChunkTooLong { .. }
-            | Self::TooShort { .. }
-            | Self::TooLong
-            | Self::Stopped(_)
-            | Self::Trap(_)
-            | Self::Start(_) => "",
+            Self::Trap(trapped) | Self::Start(trapped) => &trapped.backtrace,
+            Self::NeverStarted | Self::ChunkTooLong { .. } | Self::TooShort { .. } | Self::TooLong | Self::Stopped(_) => "",
         }
     }
 }

@@ -28,7 +28,8 @@ export class Input {
   #fill() {
     if (this.#piece.length === 0) {
       try {
-        this.#piece = Uint8Array.from(read(most));
+        const data = read(most);
+        this.#piece = data instanceof Uint8Array ? data : new Uint8Array(data);
       } catch (error) {
         throw new InputError(error.payload ?? error);
       }

@@ -85,8 +85,8 @@ async fn release(app: &App, component: &[u8], plan: &Plan) -> Result<(Vec<u8>, R
     let started = Instance::start(app, REQUEST).await;
     let mut instance = started.map_err(|fault| match fault {
         Fault::Guest(guest) => guest,
-        Fault::Client(_) | Fault::Busy(_) | Fault::Host(HostFault::Panicked) => GuestFault::Start("the host failed".to_owned()),
-        Fault::Host(host) => GuestFault::Start(host.to_string()),
+        Fault::Client(_) | Fault::Busy(_) | Fault::Host(HostFault::Panicked) => GuestFault::Start("the host failed".to_owned().into()),
+        Fault::Host(host) => GuestFault::Start(host.to_string().into()),
     })?;
     let report = instance.prepare(app, plan).await?;
     if let Some(raised) = report.raised() {

@@ -46,7 +46,7 @@ pub(super) fn compile(request: &Request, progress: &dyn Progress) -> Result<Comp
     let warned = run(
         &tools,
         "bundle",
-        &serde_json::json!({ "main": folder.join(&main), "sdk": own.join("sdk/javascript"), "engine": engine, "output": bundle }),
+        &serde_json::json!({ "project": folder, "main": folder.join(&main), "sdk": own.join("sdk/javascript"), "engine": engine, "output": bundle }),
     )?;
     if !warned.is_empty() {
         progress.warn(&warned);

@@ -14,12 +14,14 @@ use super::BuildFault;
 const MADE: [&str; 4] = ["node_modules", "dist", "build", "instance"];
 
 /// Copies the application in `from` to `to`. Hidden files stay behind: they are where secrets and repositories lie. So do virtual
-/// environments, what tools made, and the built file. Links that lead out of the folder are not followed; they are returned.
+/// environments, caches, what tools made, and the built file. Links that lead out of the folder are not followed; they are returned.
 pub(super) fn copy(from: &Path, to: &Path, output: &Path) -> Result<Vec<PathBuf>, BuildFault> {
     let output = output.canonicalize().unwrap_or_else(|_| output.to_owned());
     let wanted = |entry: &DirEntry| {
         let (name, folder) = (entry.file_name().to_string_lossy(), entry.file_type().is_dir());
         let environment = folder && entry.path().join("pyvenv.cfg").is_file();
+        // A cache says so itself (Cache Directory Tagging Specification): cargo's `target`, among others.
+        let environment = environment || folder && entry.path().join("CACHEDIR.TAG").is_file();
         let made = folder && (name == "__pycache__" || (entry.depth() == 1 && MADE.contains(&&*name)));
         entry.depth() == 0 || !(name.starts_with('.') || environment || made || entry.path() == output)
     };
@@ -85,6 +87,8 @@ mod tests {
             ".git/config",
             "venv/pyvenv.cfg",
             "venv/lib/x.py",
+            "target/CACHEDIR.TAG",
+            "target/debug/x.py",
             "node_modules/x.js",
             "__pycache__/app.pyc",
             "dist/app.wasm",

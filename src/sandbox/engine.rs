@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::{CacheStore, Config, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+use wasmtime::{CacheStore, Config, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
 use super::functions::Functions;
 use crate::{fault::HostFault, limits::Limits};
@@ -101,6 +101,8 @@ fn code_config() -> Config {
     config.epoch_interruption(true);
     config.wasm_component_model_async(true);
     config.wasm_relaxed_simd(false);
+    // File and line of a trap, where the component has DWARF; nothing is kept of what has none.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(64));
     config
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use wasmtime::{
-    Store, UpdateDeadline,
+    Store, UpdateDeadline, WasmBacktrace,
     component::{ResourceAny, ResourceTable},
 };
 use wasmtime_wasi::{I32Exit, WasiCtx};
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     environ::Environ,
-    fault::{Fault, GuestFault, HostFault, Stopped},
+    fault::{Fault, GuestFault, HostFault, Stopped, Trapped},
     limits::Limits,
 };
 
@@ -140,7 +140,7 @@ impl Instance {
         let call = release.wasgi_gateway_release().call_prepare(&mut self.store, &plan);
         let report = outside(&mut self.broken, &self.meter, app, call).await?;
         self.store.data().log.finish();
-        Report::of(&report).map_err(GuestFault::Start)
+        Report::of(&report).map_err(|why| GuestFault::Start(why.into()))
     }
 
     /// Has the guest run a command of its application; the exit status.
@@ -155,7 +155,7 @@ impl Instance {
     }
 
     fn releasable(&mut self, app: &App) -> Result<Releasable, GuestFault> {
-        let missing = || GuestFault::Start("the component has no release: it was not built by `wasgi build`".to_owned());
+        let missing = || GuestFault::Start("the component has no release: it was not built by `wasgi build`".to_owned().into());
         if !app.has_release() {
             return Err(missing());
         }
@@ -307,7 +307,7 @@ impl Instance {
 
     /// The exchange. It is there between `call` and `finish`, and only then are the methods above called.
     fn current(&mut self) -> Result<&mut Current, GuestFault> {
-        self.store.data_mut().current.as_mut().ok_or_else(|| GuestFault::Trap("no exchange is running".to_owned()))
+        self.store.data_mut().current.as_mut().ok_or_else(|| GuestFault::Trap("no exchange is running".to_owned().into()))
     }
 
     fn timeline(&mut self) -> Result<Arc<Timeline>, GuestFault> {
@@ -409,13 +409,26 @@ fn trapped(error: &wasmtime::Error) -> GuestFault {
     if error.is::<CpuSpent>() {
         return GuestFault::Stopped(Stopped::Cpu);
     }
-    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
-        return GuestFault::Trap(format!("it called exit({code})"));
-    }
-    GuestFault::Trap(raised("", &format!("{error:?}"), "").message)
+    let reason = match error.downcast_ref::<I32Exit>() {
+        Some(I32Exit(code)) => format!("it called exit({code})"),
+        None => raised("", &error.root_cause().to_string(), "").message,
+    };
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace).unwrap_or_default();
+    GuestFault::Trap(Trapped { reason, backtrace: raised("", "", &backtrace).traceback })
+}
+
+/// The functions of a backtrace, as wasmtime prints them, without what only helps to read machine code.
+fn backtrace(backtrace: &WasmBacktrace) -> String {
+    let text = backtrace.to_string();
+    let frame = |line: &str| match line.split_once(" - ") {
+        Some((_, function)) => format!("  {}\n", function.trim_start_matches("<unknown>!")),
+        None => format!("      {}\n", line.trim()),
+    };
+    // The first line is a title.
+    text.lines().skip(1).map(frame).collect()
 }
 
 fn not_started(error: &wasmtime::Error) -> GuestFault {
     let fault = trapped(error);
-    if let GuestFault::Trap(text) = fault { GuestFault::Start(text) } else { fault }
+    if let GuestFault::Trap(trapped) = fault { GuestFault::Start(trapped) } else { fault }
 }

@@ -57,7 +57,7 @@ pub async fn snapshot(app: &App, component: &[u8], instance: Instance) -> Result
 }
 
 async fn read(app: &App, component: &[u8], mut instance: Instance) -> Result<Vec<u8>, GuestFault> {
-    let failed = |error: &dyn std::fmt::Display| GuestFault::Start(format!("no release can be made of it: {error}"));
+    let failed = |error: &dyn std::fmt::Display| GuestFault::Start(format!("no release can be made of it: {error}").into());
     let forgetful = forgetful(component).map_err(|error| failed(&error))?;
     let wizer = Wizer::new();
     let (context, _) = wizer.instrument_component(&forgetful).map_err(|error| failed(&format!("{error:#}")))?;

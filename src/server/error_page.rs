@@ -25,6 +25,8 @@ pub enum Errors {
 
 /// Lines around the one that raised.
 const AROUND: usize = 6;
+/// Places in a traceback that are looked at.
+const PLACES: usize = 200;
 /// The largest source that is read.
 const SOURCE_BYTES: u64 = 1 << 20;
 
@@ -51,21 +53,15 @@ pub(super) fn page(errors: &Errors, fault: &Fault, head: &Parts) -> Option<(Stri
     Some((page, HeaderValue::from_static("text/html; charset=utf-8")))
 }
 
-/// The source around the last line of the application's own in a traceback.
+/// The source around the line that raised: the first place of a traceback that lies in the application's own files. Python names it last.
 fn around(sources: &Path, traceback: &str) -> Option<String> {
-    let frame = traceback.lines().rev().find_map(|line| {
+    let python = traceback.lines().rev().filter_map(|line| {
         let (file, rest) = line.trim_start().strip_prefix("File \"/0/")?.split_once("\", line ")?;
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        Some((file.to_owned(), digits.parse::<usize>().ok()?))
+        Some((file, leading_number(rest)?))
     });
-    let (file, number) = frame?;
-    let inside = Path::new(&file);
-    let plain = inside.components().all(|part| matches!(part, Component::Normal(_)));
-    let whole = sources
-        .join(inside)
-        .canonicalize()
-        .ok()
-        .filter(|whole| plain && sources.canonicalize().is_ok_and(|root| whole.starts_with(root)))?;
+    let others = traceback.lines().flat_map(|line| line.split([' ', '(', ')', '@']).filter_map(place));
+    let (whole, number) = python.chain(others).take(PLACES).find_map(|(file, number)| Some((own(sources, file)?, number)))?;
+    let file = whole.strip_prefix(sources.canonicalize().ok()?).ok()?.display().to_string();
     if whole.metadata().ok()?.len() > SOURCE_BYTES {
         return None;
     }
@@ -81,6 +77,29 @@ fn around(sources: &Path, traceback: &str) -> Option<String> {
     }
     shown.push_str("</pre>");
     Some(shown)
+}
+
+/// `file:line` or `file:line:column`, as compilers and engines write it.
+fn place(word: &str) -> Option<(&str, usize)> {
+    let (file, rest) = word.split_once(':')?;
+    Some((file, leading_number(rest)?)).filter(|_| file.contains('.'))
+}
+
+fn leading_number(text: &str) -> Option<usize> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.get(..end)?.parse().ok()
+}
+
+/// A file of the application's own. Go puts the module's name before it.
+fn own(sources: &Path, file: &str) -> Option<PathBuf> {
+    let root = sources.canonicalize().ok()?;
+    let file = Path::new(file);
+    let behind_module: PathBuf = file.components().skip(1).collect();
+    let found =
+        [root.join(file), root.join(behind_module)].into_iter().find_map(|path| path.canonicalize().ok().filter(|path| path.is_file()))?;
+    let inside = found.strip_prefix(&root).ok()?;
+    let hidden = inside.components().any(|part| !matches!(part, Component::Normal(name) if !name.to_string_lossy().starts_with('.')));
+    (!hidden).then_some(found)
 }
 
 /// Text in HTML.
@@ -108,5 +127,27 @@ mod tests {
         for outside in ["../../etc/passwd", "/etc/passwd", "none.py"] {
             assert_eq!(around(folder.path(), &format!("  File \"/0/{outside}\", line 1, in f\n")), None);
         }
+    }
+
+    #[test]
+    fn the_place_is_found_as_every_language_writes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("src")).unwrap();
+        std::fs::create_dir_all(folder.path().join(".wasgi")).unwrap();
+        for name in ["app.c", "app.go", "app.js", "src/lib.rs", ".wasgi/body.c"] {
+            std::fs::write(folder.path().join(name), "one\ntwo\nthree\n").unwrap();
+        }
+        let root = folder.path().display().to_string();
+        let title = |traceback: &str| around(folder.path(), traceback).map(|shown| shown.split_once("</h2>").unwrap().0.to_owned());
+        let shown = |text: &str| Some(format!("<h2>{text}"));
+        assert_eq!(title(&format!("  f\n      at {root}/.wasgi/body.c:3\n  g\n      at {root}/app.c:2:7\n")), shown("app.c line 2"));
+        assert_eq!(
+            title(&format!("  my::f\n      at /rustc/abc/library/core/panicking.rs:80:14\n  at {root}/src/lib.rs:1:5\n")),
+            shown("src/lib.rs line 1")
+        );
+        assert_eq!(title("goroutine 1 [running]:\nmain.f()\n\tblog/app.go:3 +0x12\n"), shown("app.go line 3"));
+        assert_eq!(title("f@app.js:2:11\n"), shown("app.js line 2"));
+        assert_eq!(title("    at f (app.js:3:1)\n"), shown("app.js line 3"));
+        assert_eq!(title("    at f (/etc/passwd:1)\n"), None);
     }
 }

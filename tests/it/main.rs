@@ -10,6 +10,7 @@ mod django;
 mod embedded;
 mod flask;
 mod frameworks;
+mod grid;
 mod hostile;
 mod isolation;
 mod missing;

@@ -61,6 +61,7 @@ const piece = 32 << 10
 type response struct {
 	header   http.Header
 	start    wasgi.StartResponse
+	status   int
 	started  bool
 	buffered []byte
 	err      error
@@ -68,12 +69,23 @@ type response struct {
 
 func (response *response) Header() http.Header { return response.header }
 
+// WriteHeader notes the status; the first bytes decide about the Content-Type. Informational responses are not the head.
 func (response *response) WriteHeader(status int) {
-	// Informational responses are not the head.
-	if response.started || status < 200 {
+	if response.status == 0 && status >= 200 {
+		response.status = status
+	}
+}
+
+func (response *response) begin(first []byte) {
+	if response.started {
 		return
 	}
 	response.started = true
+	response.WriteHeader(http.StatusOK)
+	if response.header.Get("Content-Type") == "" && len(first) > 0 {
+		response.header.Set("Content-Type", http.DetectContentType(first))
+	}
+	status := response.status
 	var headers wasgi.Headers
 	for name, values := range response.header {
 		for _, value := range values {
@@ -84,12 +96,7 @@ func (response *response) WriteHeader(status int) {
 }
 
 func (response *response) Write(data []byte) (int, error) {
-	if !response.started {
-		if response.header.Get("Content-Type") == "" && len(data) > 0 {
-			response.header.Set("Content-Type", http.DetectContentType(data))
-		}
-		response.WriteHeader(http.StatusOK)
-	}
+	response.begin(data)
 	if response.err != nil {
 		return 0, response.err
 	}
@@ -105,9 +112,7 @@ func (response *response) Flush() { _ = response.FlushError() }
 
 // FlushError is what http.ResponseController calls.
 func (response *response) FlushError() error {
-	if !response.started {
-		response.WriteHeader(http.StatusOK)
-	}
+	response.begin(nil)
 	if response.err == nil && len(response.buffered) > 0 {
 		_, response.err = wasgi.Write(response.buffered)
 		response.buffered = response.buffered[:0]
@@ -117,9 +122,7 @@ func (response *response) FlushError() error {
 
 // What is still to be sent.
 func (response *response) rest() (wasgi.Body, error) {
-	if !response.started {
-		response.WriteHeader(http.StatusOK)
-	}
+	response.begin(nil)
 	// Who has gone needs no answer, and that is no error of the application.
 	if errors.Is(response.err, wasgi.ErrDisconnected) {
 		return wasgi.Bytes(), nil

@@ -2,14 +2,14 @@
 // makes a component of that. The arguments are JSON.
 
 import { readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
 
 const tools = join(dirname(fileURLToPath(import.meta.url)), "node_modules");
 
-async function bundle({ main, sdk, engine, output }) {
+async function bundle({ project, main, sdk, engine, output }) {
   const quickjs = engine === "quickjs";
   const file = (name) => join(sdk, name);
   const entry = [
@@ -21,7 +21,7 @@ async function bundle({ main, sdk, engine, output }) {
     'if (typeof found !== "function") throw new TypeError("no application: export a function with the name `application`");',
     "export const application = gateway(found);",
   ];
-  await build({
+  const { outputFiles } = await build({
     stdin: { contents: entry.join("\n"), resolveDir: dirname(main), sourcefile: "wasgi-entry.js" },
     alias: {
       "wasgi/engine": file(quickjs ? "quickjs.js" : "starlingmonkey.js"),
@@ -43,8 +43,15 @@ async function bundle({ main, sdk, engine, output }) {
     sourcemap: "external",
     sourcesContent: false,
     outfile: output,
+    write: false,
     logLevel: "warning",
   });
+  const [map, code] = [".map", ".js"].map((ending) => outputFiles.find(({ path }) => path.endsWith(ending)).text);
+  // Errors name the author's own lines: the SDK maps them by this.
+  const { sources, ...rest } = JSON.parse(map);
+  const seen = (source) => relative(project, resolve(dirname(output), source));
+  const mapping = JSON.stringify({ ...rest, sources: sources.map(seen) });
+  await writeFile(output, `${code}\nglobalThis[Symbol.for("wasgi.map")] = ${JSON.stringify(mapping)};\n`);
 }
 
 async function component({ bundle, wit, engine, output }) {

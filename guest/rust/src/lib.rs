@@ -7,7 +7,7 @@
 //!
 //! fn app(environ: Environ, start_response: StartResponse) -> wasgi_guest::Result {
 //!     start_response("200 OK", &[("Content-Type", "text/plain")])?;
-//!     Ok(Body::from(format!("Hello from {}\n", environ.path_info())))
+//!     Ok(Body::from(format!("Hello from {}\n", environ.path())))
 //! }
 //! ```
 //!
@@ -22,7 +22,7 @@ mod start_response;
 
 pub use self::{
     body::Body,
-    environ::Environ,
+    environ::{Environ, bytes, native},
     errors::Errors,
     input::Input,
     start_response::{StartError, StartResponse, WriteError, early_hints, restart_response, write},

@@ -93,14 +93,20 @@ impl fmt::Display for WriteError {
 
 impl Error for WriteError {}
 
-/// `write()` (PEP 3333, "The write() Callable"): for code that cannot return its body. At most 1 MiB a call.
+/// What the host takes at once.
+const MOST: usize = 1 << 20;
+
+/// `write()` (PEP 3333, "The write() Callable"): for code that cannot return its body. Any length; it goes out in chunks.
 ///
 /// # Errors
 /// [`WriteError`].
 pub fn write(data: &[u8]) -> Result<(), WriteError> {
-    response::write(data).map_err(|error| match error {
-        response::WriteError::Disconnected => WriteError::Disconnected,
-        response::WriteError::TooManyBytes => WriteError::TooManyBytes,
-        response::WriteError::TimedOut => WriteError::TimedOut,
-    })
+    let send = |piece: &[u8]| {
+        response::write(piece).map_err(|error| match error {
+            response::WriteError::Disconnected => WriteError::Disconnected,
+            response::WriteError::TooManyBytes => WriteError::TooManyBytes,
+            response::WriteError::TimedOut => WriteError::TimedOut,
+        })
+    };
+    if data.is_empty() { send(data) } else { data.chunks(MOST).try_for_each(send) }
 }

@@ -30,8 +30,12 @@ impl Log {
 
     pub fn wait_for(&self, words: &[&str]) -> String {
         let found = |text: &str| text.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned);
-        let (text, waited) = self.0.1.wait_timeout_while(self.0.0.lock().unwrap(), DEADLINE, |text| found(text).is_none()).unwrap();
-        assert!(!waited.timed_out(), "no line with {words:?} in:\n{text}");
-        found(&text).unwrap()
+        let line = {
+            let guard = self.0.0.lock().unwrap();
+            let (text, _) = self.0.1.wait_timeout_while(guard, DEADLINE, |text| found(text).is_none()).unwrap();
+            found(&text)
+        };
+        // Without the guard: a test that fails must not take the log with it.
+        line.unwrap_or_else(|| panic!("no line with {words:?} in:\n{}", self.text()))
     }
 }

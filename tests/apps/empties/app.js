@@ -1,0 +1,5 @@
+// Empty chunks send nothing.
+export function application(environ, startResponse) {
+  startResponse("200 OK", []);
+  return ["", new Uint8Array(), "hello", "", "!"];
+}

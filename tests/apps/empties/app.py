@@ -1,0 +1,6 @@
+"""Empty chunks send nothing."""
+
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"", b"", b"hello", b"", b"!"]

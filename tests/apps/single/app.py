@@ -1,0 +1,6 @@
+"""One chunk: its length becomes the Content-Length."""
+
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"hello"]

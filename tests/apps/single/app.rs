@@ -1,0 +1,8 @@
+//! One chunk: its length becomes the Content-Length.
+
+use wasgi_guest::{Body, Environ, StartResponse};
+
+pub fn application(_: Environ, start_response: StartResponse) -> wasgi_guest::Result {
+    start_response("200 OK", &[])?;
+    Ok(Body::from("hello"))
+}

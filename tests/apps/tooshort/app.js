@@ -1,0 +1,5 @@
+// Less than its Content-Length.
+export function application(environ, startResponse) {
+  startResponse("200 OK", [["Content-Length", "10"]]);
+  return ["hello"];
+}
