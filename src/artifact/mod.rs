@@ -36,7 +36,7 @@ pub struct Meta {
     pub format: u32,
     /// The application's name.
     pub name: String,
-    /// Where it was found: `app:app`.
+    /// What it was found as: `app:app`, or its language.
     pub source: String,
     /// SHA-256 of everything that it was built from: a second build of the same does nothing.
     pub inputs: String,

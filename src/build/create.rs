@@ -1,4 +1,4 @@
-//! New applications: what `wasgi new` writes. The templates are folders of this repository, inside this program; the word NAME in them stands
+//! New applications: what `wasgi new` writes. The templates are folders of this repository, inside this program; the word APPNAME in them stands
 //! for the application's name, and RANDOM for a secret.
 
 use std::{
@@ -55,7 +55,7 @@ impl Template {
         match self {
             Self::Flask => template! { "flask": "app.py" "gitignore" "requirements.txt" "templates/index.html" "wasgi.toml" },
             Self::Django => template! { "django":
-                "NAME/__init__.py" "NAME/settings.py" "NAME/urls.py" "NAME/views.py" "NAME/wsgi.py" "env" "gitignore" "manage.py" "requirements.txt"
+                "APPNAME/__init__.py" "APPNAME/settings.py" "APPNAME/urls.py" "APPNAME/views.py" "APPNAME/wsgi.py" "env" "gitignore" "manage.py" "requirements.txt"
                 "templates/index.html" "wasgi.toml"
             },
             Self::Wsgi => template! { "wsgi": "app.py" "gitignore" "wasgi.toml" },
@@ -95,10 +95,10 @@ pub fn create(template: Template, folder: &Path) -> Result<(), BuildFault> {
     for (file, text) in template.files() {
         // Called .gitignore, it would hold in this repository, too.
         let hidden = if matches!(*file, "gitignore" | "env") { "." } else { "" };
-        let file = folder.join(format!("{hidden}{}", file.replace("NAME", &name)));
+        let file = folder.join(format!("{hidden}{}", file.replace("APPNAME", &name)));
         let parent = file.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(BuildFault::io(parent))?;
-        let text = text.replace("NAME", &name).replace("RANDOM", &secret);
+        let text = text.replace("APPNAME", &name).replace("RANDOM", &secret);
         fs::write(&file, text).map_err(BuildFault::io(&file))?;
     }
     match template.language() {

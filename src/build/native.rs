@@ -41,10 +41,9 @@ pub(super) fn build(
     let meta = Meta {
         format: 2,
         name: settings.name.clone().unwrap_or_else(|| source.name()),
-        source: source.to_string(),
+        source: source.language.to_string(),
         inputs: inputs(&compiled, settings, *purpose, &staged)?,
         builder: format!("wasgi {}, {}", env!("CARGO_PKG_VERSION"), compiled.builder),
-        tried: true,
         static_files: settings.static_files(),
         environment: settings.env.clone().into_iter().collect(),
         ..Meta::default()

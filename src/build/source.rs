@@ -138,15 +138,20 @@ impl Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.language {
-            Language::Python(Module { module, attribute: Some(name), .. }) => write!(f, "{module}:{name}")?,
-            Language::Python(Module { module, .. }) => f.write_str(module)?,
-            Language::Rust => f.write_str("Rust")?,
-            Language::C => f.write_str("C")?,
-            Language::Go => f.write_str("Go")?,
-            Language::JavaScript => f.write_str("JavaScript")?,
+        write!(f, "{} in {}", self.language, self.folder.display())
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Python(Module { module, attribute: Some(name), .. }) => write!(f, "{module}:{name}"),
+            Self::Python(Module { module, .. }) => f.write_str(module),
+            Self::Rust => f.write_str("Rust"),
+            Self::C => f.write_str("C"),
+            Self::Go => f.write_str("Go"),
+            Self::JavaScript => f.write_str("JavaScript"),
         }
-        write!(f, " in {}", self.folder.display())
     }
 }
 

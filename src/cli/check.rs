@@ -3,15 +3,18 @@
 use std::io::Write as _;
 
 use super::{
-    args,
+    app, args,
     build::{self, Talk, plain},
     environment,
     fault::Failure,
 };
 use crate::{
-    build::{BuildFault, Built, Progress},
+    artifact::Start,
+    build::{BuildFault, Built, Language, Progress, Request},
+    fault::Fault,
     limits::{Amount, Limits, Unit},
-    sandbox::{Django, Report},
+    sandbox::{AppOptions, Django, Instance, Report, TenantLog},
+    tenant::TenantId,
 };
 
 /// The exit code for problems.
@@ -72,17 +75,38 @@ fn findings(typed: &args::Check) -> Result<Vec<Finding>, Failure> {
     let temporary = tempfile::tempdir().map_err(|error| Failure::of(&error))?;
     let mut request = build::request(&typed.app, None, false, &typed.common)?;
     request.environment = environment::of(&typed.environment)?;
-    let app = Finding::new("app", Level::Ok, format!("application: {}", request.source), "");
+    let found = Finding::new("app", Level::Ok, format!("application: {}", request.source), "");
     request.output = temporary.path().join("checked.wasm");
     // What a build says on its way stands in the findings.
     match crate::build::build(&request, &Quiet) {
-        Ok(built) => Ok([vec![app], judged(&built)].concat()),
+        Ok(built) => {
+            let compiled = !matches!(request.source.language, Language::Python(_));
+            let started = if compiled { vec![started(&built, &request, &typed.common)?] } else { Vec::new() };
+            Ok([vec![found], started, judged(&built)].concat())
+        }
         Err(BuildFault::Failed { what, detail, hint }) => {
             let text = if detail.is_empty() { what } else { format!("{what}\n{detail}") };
-            Ok(vec![app, Finding::new("build", Level::Problem, text, hint)])
+            Ok(vec![found, Finding::new("build", Level::Problem, text, hint)])
         }
         Err(fault) => Err(fault.into()),
     }
+}
+
+/// What is compiled is not imported: it is started once, as for a request.
+fn started(built: &Built, request: &Request, common: &args::Common) -> Result<Finding, Failure> {
+    let limits = Limits::default();
+    let mut options = AppOptions::new(TenantLog::new(TenantId::of("check"), &limits));
+    options.environment = request.settings.env.clone().into_iter().chain(request.environment.iter().cloned()).collect();
+    let artifacts = app::artifacts(common)?;
+    let engine = app::engine(&limits, &artifacts)?;
+    let loaded = app::loaded(&engine, &artifacts, &built.output, options, Start::Released)?;
+    Ok(match app::runtime()?.block_on(Instance::start(&loaded.app, "check")) {
+        Ok(_) => Finding::new("start", Level::Ok, "the application starts in the sandbox", ""),
+        Err(fault) => {
+            let backtrace = if let Fault::Guest(guest) = &fault { guest.traceback() } else { "" };
+            Finding::new("start", Level::Problem, format!("{}\n{backtrace}", fault.chain()), "")
+        }
+    })
 }
 
 struct Quiet;

@@ -13,6 +13,7 @@ mod frameworks;
 mod grid;
 mod hostile;
 mod isolation;
+mod languages;
 mod missing;
 mod pep3333;
 mod programs;

@@ -6,7 +6,7 @@ use crate::support::{Host, Reply, guest};
 
 #[test]
 fn the_smallest_application_in_rust_is_served() {
-    let host = Host::serving(&guest("examples/hello"), &[]);
+    let host = Host::serving(&guest("hello"), &[]);
     assert_eq!(host.get("/there").text(), "Hello from /there\n");
 }
 

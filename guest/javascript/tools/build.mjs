@@ -30,6 +30,7 @@ async function bundle({ project, main, sdk, engine, output }) {
       wasgi: file("index.js"),
     },
     nodePaths: [tools],
+    absWorkingDir: project,
     bundle: true,
     format: "esm",
     platform: "neutral",

@@ -11,7 +11,7 @@ import (
 func init() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(response http.ResponseWriter, request *http.Request) {
-		fmt.Fprintf(response, "Hello from NAME at %s\n", request.URL.Path)
+		fmt.Fprintf(response, "Hello from APPNAME at %s\n", request.URL.Path)
 	})
 	wasgi.Handle(nethttp.Application(mux))
 }

@@ -1,4 +1,4 @@
-module NAME
+module APPNAME
 
 go 1.24
 

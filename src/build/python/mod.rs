@@ -65,7 +65,7 @@ pub(super) fn build(request: &Request, module: &Module, progress: &dyn Progress)
     let meta = Meta {
         format: 2,
         name: settings.name.clone().unwrap_or_else(|| source.name()),
-        source: source.to_string(),
+        source: source.language.to_string(),
         inputs,
         builder: format!("wasgi {}, componentize-py {}", env!("CARGO_PKG_VERSION"), tools::COMPONENTIZE),
         warnings: warnings(&report, &packages),

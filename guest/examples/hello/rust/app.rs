@@ -6,5 +6,5 @@ wasgi_guest::export!(app);
 
 fn app(environ: Environ, start_response: StartResponse) -> wasgi_guest::Result {
     start_response("200 OK", &[("Content-Type", "text/plain; charset=utf-8")])?;
-    Ok(Body::from(format!("Hello from {}\n", environ.path_info())))
+    Ok(Body::from(format!("Hello from {}\n", environ.path())))
 }

@@ -4,5 +4,5 @@ wasgi_guest::export!(application);
 
 fn application(environ: Environ, start_response: StartResponse) -> wasgi_guest::Result {
     start_response("200 OK", &[("Content-Type", "text/plain; charset=utf-8")])?;
-    Ok(Body::from(format!("Hello from NAME at {}\n", environ.path())))
+    Ok(Body::from(format!("Hello from APPNAME at {}\n", environ.path())))
 }

@@ -26,8 +26,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-ROOT_URLCONF = "NAME.urls"
-WSGI_APPLICATION = "NAME.wsgi.application"
+ROOT_URLCONF = "APPNAME.urls"
+WSGI_APPLICATION = "APPNAME.wsgi.application"
 
 TEMPLATES = [
     {

@@ -2,6 +2,6 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "NAME.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "APPNAME.settings")
 
 application = get_wsgi_application()

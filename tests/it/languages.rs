@@ -1,0 +1,360 @@
+//! Applications in other languages than Python, from an empty folder on: `wasgi new`, `build`, `serve`, `dev`, `check`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::support::{DEADLINE, Host, Reply, wasgi};
+
+/// An application that `wasgi new` began.
+struct Begun {
+    folder: tempfile::TempDir,
+    name: &'static str,
+}
+
+impl Begun {
+    fn of(template: &str, name: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ran = wasgi().current_dir(folder.path()).args(["new", "-t", template, name]).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), format!("{name}\n"));
+        Self { folder, name }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join(self.name)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// What a build says.
+    fn said(&self, flags: &[&str]) -> (bool, String) {
+        let ran = wasgi().current_dir(self.folder.path()).args(["build", self.name]).args(flags).output().unwrap();
+        (ran.status.success(), String::from_utf8_lossy(&ran.stderr).replace(&*self.path().to_string_lossy(), "HERE"))
+    }
+
+    /// The built file.
+    fn built(&self, flags: &[&str]) -> PathBuf {
+        let (built, said) = self.said(flags);
+        assert!(built, "{said}");
+        self.path().join(format!("dist/{}.wasm", self.name))
+    }
+
+    /// Built, and built again, and served.
+    fn served(&self, flags: &[&str]) -> Host {
+        let file = self.built(&[]);
+        assert!(self.said(&[]).1.contains("is up to date"));
+        Host::serving(&file, flags)
+    }
+
+    fn replace(&self, file: &str, from: &str, to: &str) {
+        let file = self.file(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(file, text.replace(from, to)).unwrap();
+    }
+}
+
+fn says(host: &Host, expected: &str) {
+    let reply = host.get("/caf%C3%A9");
+    assert_eq!((reply.code(), String::from_utf8_lossy(&reply.body).into_owned()), (200, expected.to_owned()));
+}
+
+#[test]
+fn a_new_application_in_rust_is_built_and_served() {
+    says(&Begun::of("rust", "in_rust").served(&[]), "Hello from in_rust at /caf\u{e9}\n");
+}
+
+#[test]
+fn a_new_application_in_c_is_built_and_served() {
+    says(&Begun::of("c", "in_c").served(&[]), "Hello from in_c at /caf\u{e9}\n");
+}
+
+#[test]
+fn a_new_application_in_go_is_built_and_served() {
+    says(&Begun::of("go", "in_go").served(&[]), "Hello from in_go at /caf\u{e9}\n");
+}
+
+#[test]
+fn a_new_application_in_javascript_is_built_and_served_by_both_engines() {
+    let begun = Begun::of("javascript", "in_js");
+    says(&begun.served(&[]), "Hello from in_js at /caf%C3%A9\n");
+    fs::write(begun.file("wasgi.toml"), "[javascript]\nengine = \"quickjs\"\n").unwrap();
+    says(&begun.served(&[]), "Hello from in_js at /caf%C3%A9\n");
+}
+
+#[test]
+fn a_new_application_in_python_is_built_and_served() {
+    says(&Begun::of("wsgi", "in_wsgi").served(&[]), "Hello from in_wsgi at /caf\u{e9}\n");
+    let flask = Begun::of("flask", "in_flask").served(&[]);
+    assert!(flask.get("/?name=%3Cme%3E").text().contains("<h1>Hello from in_flask</h1>"));
+    assert!(flask.get("/?name=%3Cme%3E").text().contains("Hello, &lt;me&gt;!"));
+}
+
+#[test]
+fn a_new_project_in_django_is_built_and_served_with_its_admin() {
+    let begun = Begun::of("django", "in_django");
+    let secrets = begun.file(".env");
+    let key = fs::read_to_string(&secrets).unwrap();
+    assert!(key.lines().any(|line| line.starts_with("SECRET_KEY=") && line.len() == "SECRET_KEY=".len() + 64), "{key}");
+    assert_ne!(key, fs::read_to_string(Begun::of("django", "other").file(".env")).unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let flags = ["--env-file", secrets.to_str().unwrap(), "--data", data.path().to_str().unwrap()];
+    let file = begun.built(&["--env-file", secrets.to_str().unwrap()]);
+    let migrated = wasgi().arg("manage").args(flags).arg(&file).arg("migrate").output().unwrap();
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let host = Host::serving(&file, &[&flags[..], &["-e", "ALLOWED_HOSTS=a.test"]].concat());
+    assert!(host.get("/?name=me").text().contains("Hello, me!"));
+    assert!(host.get("/admin/login/").text().contains("csrfmiddlewaretoken"));
+    assert_eq!(host.get("/static/admin/css/base.css").code(), 200);
+}
+
+#[test]
+fn a_name_is_refused_that_some_tool_could_not_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = wasgi().current_dir(folder.path()).args(["new", "-t", "c", "my-app"]).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.code() == Some(1) && said.starts_with("error: `my-app` cannot name an application\nhint: "), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_application_without_an_sdk_folder_is_given_it_again() {
+    let begun = Begun::of("c", "cloned");
+    fs::remove_dir_all(begun.file(".wasgi")).unwrap();
+    begun.built(&[]);
+    assert_eq!(fs::read_to_string(begun.file(".wasgi/.gitignore")).unwrap(), "*\n");
+    assert_eq!(fs::read_to_string(begun.file(".gitignore")).unwrap(), ".wasgi/\ndist/\n");
+}
+
+#[test]
+fn static_files_of_every_language_are_the_hosts() {
+    let begun = Begun::of("c", "with_files");
+    fs::create_dir(begun.file("public")).unwrap();
+    fs::write(begun.file("public/style.css"), "body {}").unwrap();
+    fs::write(begun.file("wasgi.toml"), "[static]\n\"/static/\" = \"public\"\n[env]\nA = \"1\"\n").unwrap();
+    begun.replace("app.c", "return wasgi_format(", "return wasgi_format(\"%s \", getenv(\"A\")); (void)(");
+    begun.replace("app.c", "#include", "#include <stdlib.h>\n#include");
+    let host = begun.served(&[]);
+    let style = host.get("/static/style.css");
+    assert_eq!((style.text(), style.field("content-type")), ("body {}".into(), Some("text/css")));
+    assert_eq!(host.get("/").text(), "1 ");
+    fs::remove_dir_all(begun.file("public")).unwrap();
+    let (built, said) = begun.said(&[]);
+    assert!(!built && said.contains("error: static.\"/static/\": there is no folder HERE/public\nhint: "), "{said}");
+}
+
+/// A build that must fail; what it says from the error on.
+fn refused(begun: &Begun) -> String {
+    let (built, said) = begun.said(&[]);
+    assert!(!built, "{said}");
+    said[said.find("error:").unwrap()..].to_owned()
+}
+
+#[test]
+fn a_mistake_is_told_in_the_compilers_words() {
+    let rust = Begun::of("rust", "wrong");
+    rust.replace("src/lib.rs", "environ.path()", "environ.paht()");
+    let said = refused(&rust);
+    assert!(
+        said.starts_with("error: cargo failed\n") && said.contains("no method named `paht`") && said.contains("src/lib.rs:7"),
+        "{said}"
+    );
+    rust.replace("Cargo.toml", "crate-type = [\"cdylib\"]", "");
+    rust.replace("src/lib.rs", "environ.paht()", "environ.path()");
+    assert!(refused(&rust).contains("Cargo.toml makes no component\nhint: its library needs `crate-type = [\"cdylib\"]`"));
+
+    let c = Begun::of("c", "wrong");
+    c.replace("app.c", "wasgi_format(", "wasgi_fromat(");
+    let said = refused(&c);
+    assert!(said.starts_with("error: the C compiler failed\n") && said.contains("app.c:6:12: error:"), "{said}");
+    fs::write(c.file("app.c"), "int x;\n").unwrap();
+    assert!(refused(&c).ends_with("hint: define `wasgi_body application(wasgi_environ *, wasgi_start_response *)`, as wasgi.h says\n"));
+    fs::write(c.file("wasgi.toml"), "[c]\nsources = [\"none.c\"]\n").unwrap();
+    assert_eq!(refused(&c), "error: c.sources: there is no file HERE/none.c\n");
+
+    let go = Begun::of("go", "wrong");
+    go.replace("app.go", "request.URL.Path", "request.URL.Paht");
+    let said = refused(&go);
+    assert!(said.starts_with("error: the Go compiler failed\n") && said.contains("app.go:14:65: request.URL.Paht undefined"), "{said}");
+    fs::write(go.file("go.mod"), "module wrong\n\ngo 1.24\n").unwrap();
+    assert!(refused(&go).contains("hint: go.mod needs `require wasgi v0.0.0`"), "{}", refused(&go));
+
+    let javascript = Begun::of("javascript", "wrong");
+    fs::write(javascript.file("wasgi.toml"), "[javascript]\nengine = \"quickjs\"\n").unwrap();
+    fs::write(javascript.file("app.js"), "export const application = (\n").unwrap();
+    let said = refused(&javascript);
+    assert!(said.starts_with("error: the application does not become a component\n") && said.contains("app.js:2:0"), "{said}");
+    fs::write(javascript.file("app.js"), "import \"none\";\nexport const application = 1;\n").unwrap();
+    assert!(refused(&javascript).contains("Could not resolve \"none\""));
+    fs::write(javascript.file("app.js"), "export const application = 1;\n").unwrap();
+    assert!(refused(&javascript).contains("no application: export a function with the name `application`"), "{}", refused(&javascript));
+    fs::write(javascript.file("package.json"), "{\"main\": \"none.js\"}").unwrap();
+    assert_eq!(refused(&javascript), "error: HERE/package.json names `none.js` as its main file, which is not there\n");
+    fs::write(javascript.file("wasgi.toml"), "[javascript]\nengine = \"v8\"\n").unwrap();
+    assert!(refused(&javascript).contains("unknown variant `v8`, expected `starlingmonkey` or `quickjs`"));
+}
+
+#[test]
+fn a_missing_tool_is_named_with_what_installs_it() {
+    let cache = tempfile::tempdir().unwrap();
+    let said = |template: &str| {
+        let begun = Begun::of(template, "poor");
+        let mut command = wasgi();
+        let ran = command.arg("build").arg(begun.path()).arg("--cache-dir").arg(cache.path()).env("PATH", "/nowhere").output().unwrap();
+        assert_eq!(ran.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        said[said.find("error:").unwrap()..].to_owned()
+    };
+    let rust = said("rust");
+    assert!(
+        rust.starts_with("error: `cargo` cannot be run\n") && rust.ends_with("hint: install Rust by rustup: https://rustup.rs\n"),
+        "{rust}"
+    );
+    for template in ["c", "go"] {
+        let python = said(template);
+        assert!(python.contains("hint: install Python 3.10 or newer with venv and pip: `apt-get install"), "{python}");
+    }
+    let node = said("javascript");
+    assert!(node.starts_with("error: `node` cannot be run\n") && node.contains("hint: install Node.js 20 or newer with npm: "), "{node}");
+}
+
+/// Asks until a reply is as wanted.
+fn until(host: &Host, path: &str, wanted: impl Fn(&Reply) -> bool) {
+    let started = Instant::now();
+    loop {
+        let reply = host.try_get(path);
+        if reply.as_ref().is_some_and(&wanted) {
+            return;
+        }
+        assert!(started.elapsed() < 2 * DEADLINE, "{:?}", reply.map(|reply| reply.text()));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// A page of `wasgi dev` for a mistake at `path`: the place, and the line.
+fn shows(host: &Host, path: &str, place: &str, line: &str) {
+    let page = host.ask("GET", path, "Accept: text/html\r\n");
+    assert_eq!((page.code(), page.field("content-type")), (500, Some("text/html; charset=utf-8")));
+    for shown in [place, line, "<mark>", "<h2>Traceback</h2>"] {
+        assert!(page.text().contains(shown), "{shown}: {}", page.text());
+    }
+}
+
+/// Changed while it is served; broken, which is told; mended.
+fn developed(begun: &Begun, file: &str, broken: (&str, &str), told: &str) -> Host {
+    let host = Host::developing(&begun.path());
+    let greeting = format!("Hello from {}", begun.name);
+    until(&host, "/", |reply| reply.text().contains(&greeting));
+    begun.replace(file, "Hello from", "Good day from");
+    until(&host, "/", |reply| reply.text().contains("Good day from"));
+    begun.replace(file, broken.0, broken.1);
+    until(&host, "/", |reply| reply.code() == 500 && reply.text().contains(told));
+    host.logged(&["error: "]);
+    begun.replace(file, broken.1, broken.0);
+    until(&host, "/", |reply| reply.code() == 200 && reply.text().contains("Good day from"));
+    host
+}
+
+#[test]
+fn rust_is_served_while_it_is_written() {
+    let begun = Begun::of("rust", "dev_rust");
+    let host = developed(&begun, "src/lib.rs", ("environ.path()", "environ.paht()"), "no method named `paht`");
+    begun.replace("src/lib.rs", "    Ok(", "    if environ.path() == \"/trap\" {\n        panic!(\"on purpose\");\n    }\n    Ok(");
+    until(&host, "/trap", |reply| reply.code() == 500);
+    shows(&host, "/trap", "<h2>src/lib.rs line 8</h2>", "panic!(&quot;on purpose&quot;)");
+    host.logged(&["on purpose"]);
+}
+
+#[test]
+fn c_is_served_while_it_is_written() {
+    let begun = Begun::of("c", "dev_c");
+    let host = developed(&begun, "app.c", ("wasgi_format(", "wasgi_fromat("), "app.c:6:12: error:");
+    begun.replace(
+        "app.c",
+        "    return wasgi_format",
+        "    if (wasgi_get(environ, \"PATH_INFO\")[1] == 't') __builtin_trap();\n    return wasgi_format",
+    );
+    until(&host, "/trap", |reply| reply.code() == 500);
+    shows(&host, "/trap", "<h2>app.c line ", "__builtin_trap();");
+}
+
+#[test]
+fn go_is_served_while_it_is_written() {
+    let begun = Begun::of("go", "dev_go");
+    let host = developed(&begun, "app.go", ("request.URL.Path", "request.URL.Paht"), "request.URL.Paht undefined");
+    begun.replace(
+        "app.go",
+        "\t\tfmt.Fprintf",
+        "\t\tif request.URL.Path == \"/trap\" {\n\t\t\tpanic(\"on purpose\")\n\t\t}\n\t\tfmt.Fprintf",
+    );
+    until(&host, "/trap", |reply| reply.code() == 500);
+    shows(&host, "/trap", "<h2>app.go line 15</h2>", "panic(&quot;on purpose&quot;)");
+}
+
+#[test]
+fn javascript_is_served_while_it_is_written() {
+    let begun = Begun::of("javascript", "dev_js");
+    fs::write(begun.file("wasgi.toml"), "[javascript]\nengine = \"quickjs\"\n").unwrap();
+    let host = developed(&begun, "app.js", ("async (request)", "async (request"), "app.js:6:2:");
+    begun.replace("app.js", "  return new", "  if (pathname === \"/trap\") throw new Error(\"on purpose\");\n  return new");
+    until(&host, "/trap", |reply| reply.code() == 500);
+    shows(&host, "/trap", "<h2>app.js line 5</h2>", "throw new Error");
+}
+
+/// What `wasgi check` says, and its exit code.
+fn checked(folder: &Path) -> (Option<i32>, String) {
+    let ran = wasgi().arg("check").arg(folder).output().unwrap();
+    (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+#[test]
+fn a_check_starts_what_is_compiled() {
+    let begun = Begun::of("go", "checked");
+    let (code, said) = checked(&begun.path());
+    assert!(code == Some(0) && said.contains("       ok  the application starts in the sandbox\n"), "{said}");
+    begun.replace("app.go", "func init() {", "func init() {\n\tpanic(\"not today\")\n}\n\nfunc later() {");
+    let (code, said) = checked(&begun.path());
+    assert!(code == Some(3) && said.contains("  problem  it does not start: ") && said.contains("main.init"), "{said}");
+}
+
+/// wasm32-unknown-unknown has no clock, no random numbers and no environment: what is compiled for it fails when it asks. It makes no
+/// component either, and is refused with the name of the target that has them all.
+#[test]
+fn a_module_for_a_target_without_a_clock_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.wasm");
+    fs::write(&file, wat::parse_str("(module (func (export \"application\")))").unwrap()).unwrap();
+    let ran = wasgi().arg("serve").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    let expected = "is a core WebAssembly module, not a component; build it for wasm32-wasip2, or with `wasgi build`";
+    assert!(ran.status.code() == Some(1) && said.contains(expected), "{said}");
+}
+
+#[test]
+fn a_component_names_nothing_of_the_machine_that_built_it() {
+    for template in ["c", "go"] {
+        let begun = Begun::of(template, "anywhere");
+        let (component, place) = (fs::read(begun.built(&[])).unwrap(), begun.folder.path().to_str().unwrap());
+        assert!(!component.windows(place.len()).any(|window| window == place.as_bytes()), "{template}");
+    }
+}
+
+/// The tools are the machine's or wasgi's own; the template must not depend on where it is built.
+#[test]
+fn a_rust_application_is_built_by_cargo_alone() {
+    let begun = Begun::of("rust", "by_cargo");
+    let ran = Command::new("cargo")
+        .current_dir(begun.path())
+        .args(["build", "--release", "--quiet", "--target", "wasm32-wasip2", "--target-dir"])
+        .arg(begun.file("target"))
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    says(&Host::serving(&begun.file("target/wasm32-wasip2/release/by_cargo.wasm"), &[]), "Hello from by_cargo at /caf\u{e9}\n");
+}
