@@ -73,6 +73,11 @@ python: components python-tools browser ## Walk through every Python example, an
 	cargo test --locked --test it -- django frameworks programs browser release data missing
 	python3 benches/python.py $(TARGET)/debug/wasgi
 
+.PHONY: guest-table
+guest-table: build ## Print what a guest costs in each language (host as `make build` makes it)
+	@command -v wrk >/dev/null || apt-get install -y wrk
+	python3 benches/guests.py $(TARGET)/debug/wasgi
+
 FUZZ_SECONDS ?= 30
 .PHONY: fuzz
 fuzz: ## Fuzz what parses, FUZZ_SECONDS each (needs a nightly toolchain)
