@@ -10,8 +10,7 @@ WASGI_IMPORT("errors", "write") void gateway_write_error(const char *text, size_
 
 gateway_exc_info gateway_raised;
 
-/* Text as printf forms it; the caller frees it. What cannot be formed is told as such. */
-static gateway_list formed(const char *format, va_list values) {
+gateway_list gateway_format(const char *format, va_list values) {
     va_list again;
     va_copy(again, values);
     int length = vsnprintf(NULL, 0, format, again);
@@ -25,7 +24,7 @@ static gateway_list formed(const char *format, va_list values) {
 void wasgi_log(const char *format, ...) {
     va_list values;
     va_start(values, format);
-    gateway_list text = formed(format, values);
+    gateway_list text = gateway_format(format, values);
     va_end(values);
     gateway_write_error(text.data, text.length);
     free(text.data);
@@ -46,7 +45,7 @@ wasgi_body wasgi_raise(const char *kind, const char *format, ...) {
     va_list values;
     va_start(values, format);
     /* Formed before what it may speak of is gone. */
-    gateway_list message = formed(format, values);
+    gateway_list message = gateway_format(format, values);
     va_end(values);
     gateway_raise(kind, message);
     return wasgi_reraise();

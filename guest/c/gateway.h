@@ -3,6 +3,7 @@
 #ifndef WASGI_GATEWAY_H
 #define WASGI_GATEWAY_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,9 @@ gateway_list gateway_text(const char *text);
 /* Frees `memory` when the next request begins; returns it. */
 void *gateway_keep(void *memory);
 void gateway_begin_memory(void);
+
+/* Text as printf forms it; the caller frees it. What cannot be formed is told as such. */
+gateway_list gateway_format(const char *format, va_list values);
 
 /* What was raised last. */
 extern gateway_exc_info gateway_raised;

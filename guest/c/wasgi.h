@@ -64,6 +64,17 @@ __attribute__((format(printf, 1, 2))) void wasgi_log(const char *format, ...);
 
 typedef struct { const char *name, *value; } wasgi_header;
 
+/* Fields while they are put together, as wsgiref.headers.Headers has them; names compare without case. Begin with {NULL, 0}. Names and values
+ * are not copied, but for what wasgi_headers_format forms. */
+typedef struct { wasgi_header *headers; size_t count; } wasgi_headers;
+void wasgi_headers_add(wasgi_headers *headers, const char *name, const char *value);
+__attribute__((format(printf, 3, 4))) void wasgi_headers_format(wasgi_headers *headers, const char *name, const char *format, ...);
+/* The one field of its name from now on. */
+void wasgi_headers_set(wasgi_headers *headers, const char *name, const char *value);
+void wasgi_headers_remove(wasgi_headers *headers, const char *name);
+/* The first value; NULL where there is none. */
+const char *wasgi_headers_get(const wasgi_headers *headers, const char *name);
+
 /* Why a head was refused; 0: it was not. wasgi_raised() has the reason in words. */
 typedef enum {
     WASGI_STARTED = 0,

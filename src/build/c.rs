@@ -35,7 +35,7 @@ pub(super) fn compile(request: &Request, progress: &dyn Progress) -> Result<Comp
     compiler.args(["-m", "ziglang", "cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-Os", "-gline-tables-only", "-Wall"]);
     // Traps name files as their author knows them, and nothing of this machine.
     compiler.arg(format!("-ffile-prefix-map={}=.", folder.display())).arg("-I").arg(&sdk).args(&request.settings.c.flags).args(&sources);
-    for file in ["body.c", "environ.c", "errors.c", "gateway.c", "input.c", "start_response.c"] {
+    for file in ["body.c", "environ.c", "errors.c", "gateway.c", "headers.c", "input.c", "start_response.c"] {
         compiler.arg(sdk.join(file));
     }
     let ran = output(compiler.arg("-o").arg(&module))?;

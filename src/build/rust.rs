@@ -55,9 +55,10 @@ fn made(messages: &[u8], folder: &Path) -> Result<PathBuf, BuildFault> {
         .filter(|message| {
             message["reason"] == "compiler-artifact" && message["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest)
         })
-        .filter_map(|message| {
-            message["filenames"].as_array()?.iter().filter_map(|name| name.as_str()).find(|name| name.ends_with(".wasm")).map(PathBuf::from)
+        .flat_map(|message| {
+            message["filenames"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).map(PathBuf::from).collect::<Vec<_>>()
         })
+        .filter(|file| file.extension().is_some_and(|ending| ending == "wasm"))
         .collect();
     match (files.pop(), files.is_empty()) {
         (Some(file), true) => Ok(file),

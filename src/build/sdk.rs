@@ -17,10 +17,10 @@ macro_rules! files {
 }
 
 const RUST: &[(&str, &str)] = files! { "rust":
-    "Cargo.toml" "src/body.rs" "src/environ.rs" "src/errors.rs" "src/input.rs" "src/lib.rs" "src/start_response.rs"
+    "Cargo.toml" "src/body.rs" "src/environ.rs" "src/errors.rs" "src/headers.rs" "src/input.rs" "src/lib.rs" "src/start_response.rs"
 };
 const C: &[(&str, &str)] = files! { "c":
-    "body.c" "environ.c" "errors.c" "gateway.c" "gateway.h" "input.c" "start_response.c" "wasgi.h"
+    "body.c" "environ.c" "errors.c" "gateway.c" "gateway.h" "headers.c" "input.c" "start_response.c" "wasgi.h"
 };
 const GO: &[(&str, &str)] = files! { "go":
     "body.go" "environ.go" "errors.go" "gateway.go" "go.mod" "input.go" "nethttp/nethttp.go" "start_response.go" "wasgi.go"

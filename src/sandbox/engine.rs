@@ -43,7 +43,7 @@ impl Engine {
     /// # Errors
     /// [`HostFault::Sandbox`] when the machine refuses: most often its limit of address space (`ulimit -v`).
     pub fn new(limits: &Limits) -> Result<Self, HostFault> {
-        Self::of(config(limits), None)
+        Self::of(&config(limits), None)
     }
 
     /// The same, for a process that compiles: functions that were compiled before are taken from `file`, and new ones are kept there. It must
@@ -55,11 +55,11 @@ impl Engine {
         let functions = Arc::new(Functions::of(file));
         let mut config = config(limits);
         config.enable_incremental_compilation(Arc::clone(&functions) as Arc<dyn CacheStore>).map_err(|error| refused(&error))?;
-        Self::of(config, Some(functions))
+        Self::of(&config, Some(functions))
     }
 
-    fn of(config: Config, functions: Option<Arc<Functions>>) -> Result<Self, HostFault> {
-        let wasmtime = wasmtime::Engine::new(&config).map_err(|error| refused(&error))?;
+    fn of(config: &Config, functions: Option<Arc<Functions>>) -> Result<Self, HostFault> {
+        let wasmtime = wasmtime::Engine::new(config).map_err(|error| refused(&error))?;
         let ticker = Ticker::start(wasmtime.weak())?;
         Ok(Self { wasmtime, ticker, functions })
     }

@@ -17,6 +17,7 @@
 mod body;
 mod environ;
 mod errors;
+mod headers;
 mod input;
 mod start_response;
 
@@ -24,6 +25,7 @@ pub use self::{
     body::Body,
     environ::{Environ, bytes, native},
     errors::Errors,
+    headers::Headers,
     input::Input,
     start_response::{StartError, StartResponse, WriteError, early_hints, restart_response, write},
 };
