@@ -32,7 +32,10 @@ static int close_single(void *state) {
     return 0;
 }
 
-static wasgi_body body_of(single *one) { return (wasgi_body){next_single, close_single, one, 1, 0}; }
+/* What the host takes at once: a chunk that is longer is handed over in pieces. */
+#define MOST ((size_t)1 << 20)
+
+static wasgi_body body_of(single *one) { return (wasgi_body){next_single, close_single, one, one->length > MOST ? -1 : 1, 0}; }
 
 static single *single_of(size_t length) {
     single *one = malloc(sizeof *one + length + 1);
@@ -81,6 +84,9 @@ static struct {
 
 /* The request that is being served: an instance has one at a time. */
 static wasgi_body current;
+static wasgi_environ environ_of_current;
+/* What of the last chunk is still to be handed over: it is there until the body is asked again. */
+static wasgi_chunk left;
 
 __attribute__((import_module("[export]wasgi:gateway/application@0.1.0"), import_name("[resource-new]body")))
 int32_t gateway_new_body(int32_t representation);
@@ -91,8 +97,13 @@ static void *raised(void) {
     return &result;
 }
 
-/* Takes what the host handed over: from here on the SDK frees it. */
-static char *taken(gateway_list text) { return text.length ? gateway_keep(gateway_bytes(text)) : ""; }
+/* Takes what the host handed over: from here on the SDK frees it. `cut`: C would take its beginning for the whole. */
+static char *taken(gateway_list text, int *cut) {
+    if (text.length == 0) return "";
+    char *bytes = gateway_keep(text.data);
+    *cut |= memchr(bytes, 0, text.length) != NULL;
+    return gateway_bytes(text);
+}
 
 WASGI_EXPORT("call") void *gateway_call(gateway_pair *pairs, size_t count) {
     gateway_begin_memory();
@@ -100,14 +111,16 @@ WASGI_EXPORT("call") void *gateway_call(gateway_pair *pairs, size_t count) {
     gateway_begin_errors();
     /* A name and a value are as large as what they were in the host's list: they take its place. */
     _Static_assert(sizeof(wasgi_variable) <= sizeof(gateway_pair), "variables fit where pairs lay");
+    int cut = 0;
+    left = (wasgi_chunk){NULL, 0};
     wasgi_variable *variables = (wasgi_variable *)pairs;
     for (size_t at = 0; at < count; at++) {
         gateway_pair pair = pairs[at];
-        variables[at] = (wasgi_variable){taken(pair.name), taken(pair.value)};
+        variables[at] = (wasgi_variable){taken(pair.name, &cut), taken(pair.value, &cut)};
     }
     if (count > 0) gateway_keep(pairs);
-    wasgi_environ environ = {variables, count};
-    current = application(&environ, gateway_start);
+    environ_of_current = (wasgi_environ){variables, count};
+    current = cut ? wasgi_respond("400 Bad Request", "text/plain", "bad request\n", 12) : application(&environ_of_current, gateway_start);
     if (current.raised) return raised();
     result.failed = 0;
     result.value.iterable.body = gateway_new_body(1);
@@ -118,12 +131,24 @@ WASGI_EXPORT("call") void *gateway_call(gateway_pair *pairs, size_t count) {
 
 WASGI_EXPORT("[method]body.next") void *gateway_next(int32_t representation) {
     (void)representation;
-    wasgi_chunk chunk = {NULL, 0};
-    wasgi_step step = current.next ? current.next(current.state, &chunk) : WASGI_END;
-    if (step == WASGI_RAISED) return raised();
+    wasgi_step step = WASGI_CHUNK;
+    if (left.length == 0) {
+        left = (wasgi_chunk){NULL, 0};
+        step = current.next ? current.next(current.state, &left) : WASGI_END;
+        if (step == WASGI_CHUNK && left.length > MOST && current.chunks == 1) {
+            wasgi_raise("ValueError", "the one chunk of a body has at most %zu bytes", MOST);
+            step = WASGI_RAISED;
+        }
+    }
+    if (step == WASGI_RAISED) {
+        left = (wasgi_chunk){NULL, 0};
+        return raised();
+    }
+    size_t piece = step == WASGI_CHUNK ? (left.length < MOST ? left.length : MOST) : 0;
     result.failed = 0;
     result.value.next.is_chunk = step == WASGI_CHUNK;
-    result.value.next.data = (gateway_list){(char *)chunk.data, chunk.length};
+    result.value.next.data = (gateway_list){(char *)left.data, piece};
+    left = (wasgi_chunk){(const char *)left.data + piece, left.length - piece};
     return &result;
 }
 

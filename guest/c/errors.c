@@ -26,19 +26,24 @@ void wasgi_log(const char *format, ...) {
     va_start(values, format);
     gateway_list text = gateway_format(format, values);
     va_end(values);
-    gateway_write_error(text.data, text.length);
+    gateway_list valid = gateway_utf8(text);
+    gateway_write_error(valid.data, valid.length);
+    free(valid.data);
     free(text.data);
 }
 
 void gateway_begin_errors(void) {
+    free(gateway_raised.kind.data);
     free(gateway_raised.message.data);
     gateway_raised = (gateway_exc_info){{NULL, 0}, {NULL, 0}, {NULL, 0}};
 }
 
 void gateway_raise(const char *kind, gateway_list message) {
+    gateway_list valid_kind = gateway_utf8(gateway_text(kind)), valid_message = gateway_utf8(message);
+    free(message.data);
     gateway_begin_errors();
-    gateway_raised.kind = gateway_text(kind);
-    gateway_raised.message = message;
+    gateway_raised.kind = valid_kind;
+    gateway_raised.message = valid_message;
 }
 
 wasgi_body wasgi_raise(const char *kind, const char *format, ...) {

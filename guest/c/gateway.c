@@ -14,6 +14,32 @@ __attribute__((export_name("cabi_realloc"))) void *cabi_realloc(void *old, size_
     return memory;
 }
 
+/* The length of the UTF-8 sequence that `text` begins with; 0: it begins with none (RFC 3629). */
+static size_t sequence(const unsigned char *text, size_t length) {
+    unsigned char first = text[0];
+    size_t wanted = first < 0x80 ? 1 : first >= 0xC2 && first < 0xE0 ? 2 : first >= 0xE0 && first < 0xF0 ? 3 : first >= 0xF0 && first < 0xF5 ? 4 : 0;
+    if (wanted == 0 || wanted > length) return 0;
+    for (size_t at = 1; at < wanted; at++)
+        if ((text[at] & 0xC0) != 0x80) return 0;
+    /* Too long, a surrogate, or beyond U+10FFFF. */
+    if ((first == 0xE0 && text[1] < 0xA0) || (first == 0xED && text[1] > 0x9F)) return 0;
+    if ((first == 0xF0 && text[1] < 0x90) || (first == 0xF4 && text[1] > 0x8F)) return 0;
+    return wanted;
+}
+
+gateway_list gateway_utf8(gateway_list text) {
+    gateway_list valid = {malloc(3 * text.length + 1), 0};
+    if (!valid.data) abort();
+    for (size_t at = 0; at < text.length;) {
+        size_t length = sequence((const unsigned char *)text.data + at, text.length - at);
+        memcpy(valid.data + valid.length, length ? text.data + at : "\xEF\xBF\xBD", length ? length : 3);
+        valid.length += length ? length : 3;
+        at += length ? length : 1;
+    }
+    valid.data[valid.length] = 0;
+    return valid;
+}
+
 /* What lives as long as the request. */
 static struct { void **memories; size_t count; } kept;
 

@@ -28,6 +28,9 @@ gateway_list gateway_native(const char *bytes);
 char *gateway_bytes(gateway_list text);
 gateway_list gateway_text(const char *text);
 
+/* A copy of text that is valid UTF-8, which alone crosses the boundary; the caller frees it. What is none becomes U+FFFD. */
+gateway_list gateway_utf8(gateway_list text);
+
 /* Frees `memory` when the next request begins; returns it. */
 void *gateway_keep(void *memory);
 void gateway_begin_memory(void);

@@ -68,6 +68,7 @@ long wasgi_read_all(char **into, size_t limit) {
         filled = fill();
         size_t found = filled == 1 ? end - start : 0;
         long failed = filled < 0 ? filled : found > limit - length ? WASGI_TOO_LARGE : 0;
+        if (!failed && found > SIZE_MAX / 4 - length) failed = WASGI_NO_MEMORY;
         if (!failed && length + found + 1 > room) {
             room = 2 * (length + found) + 1;
             char *grown = realloc(*into, room);

@@ -68,13 +68,12 @@ wasgi_start_error gateway_start(const char *status, const wasgi_header *headers,
 wasgi_start_error wasgi_restart_response(const char *status, const wasgi_header *headers, size_t count, const char *kind,
                                          const char *message) {
     /* It may be what was raised last, which a refusal replaces. */
-    char *copy = strdup(message);
-    if (!copy) abort();
-    gateway_exc_info exc_info = {gateway_text(kind), gateway_text(copy), gateway_text(NULL)};
+    gateway_exc_info exc_info = {gateway_utf8(gateway_text(kind)), gateway_utf8(gateway_text(message)), gateway_text(NULL)};
     wasgi_start_error error = start(status, headers, count, &exc_info);
     /* Too late: what is raised is the error, not that it came too late. */
-    if (error == WASGI_ALREADY_SENT) gateway_raise(kind, gateway_text(copy));
-    else free(copy);
+    if (error == WASGI_ALREADY_SENT) gateway_raise(exc_info.kind.data, exc_info.message);
+    else free(exc_info.message.data);
+    free(exc_info.kind.data);
     return error;
 }
 

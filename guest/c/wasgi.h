@@ -11,7 +11,7 @@
  *     }
  *
  * The five nouns of the PEP are five files: environ.c, input.c, errors.c, start_response.c, body.c. What the PEP calls native strings are
- * here the bytes of the wire, with a NUL behind them. One request is served at a time; all that the SDK hands out lives until the body of
+ * here the bytes of the wire, with a NUL behind them; a request with a NUL in it is answered with 400, and your application is not asked. One request is served at a time; all that the SDK hands out lives until the body of
  * that request is closed. Static and malloc'ed memory is the application's own, and lives as long as its instance.
  */
 #ifndef WASGI_H
@@ -107,13 +107,13 @@ typedef struct { const void *data; size_t length; } wasgi_chunk;
 typedef enum { WASGI_END, WASGI_CHUNK, WASGI_RAISED } wasgi_step;
 
 typedef struct {
-    /* Sets `chunk` (at most 1 MiB; it is read before the next call) and answers WASGI_CHUNK; or WASGI_END; or, behind wasgi_raise,
+    /* Sets `chunk` (it is read before the next call; what is longer than 1 MiB goes out in pieces) and answers WASGI_CHUNK; or WASGI_END; or, behind wasgi_raise,
      * WASGI_RAISED. NULL: an empty body. */
     wasgi_step (*next)(void *state, wasgi_chunk *chunk);
     /* Called exactly once, when the response is over, whatever ended it; frees `state`. 0, or -1 behind wasgi_raise. May be NULL. */
     int (*close)(void *state);
     void *state;
-    /* len() of the iterable, or -1. With 1, the chunk's length becomes the Content-Length. */
+    /* len() of the iterable, or -1. With 1, the chunk's length becomes the Content-Length; it has at most 1 MiB then. */
     long chunks;
     /* Set by wasgi_raise. */
     int raised;

@@ -7,13 +7,13 @@ import (
 
 // Body is the iterable that an application returns (PEP 3333, "Specification Details").
 type Body interface {
-	// Next is the next chunk, of at most 1 MiB; io.EOF is the end.
+	// Next is the next chunk, or io.EOF at the end. What is longer than 1 MiB goes out in pieces.
 	Next() ([]byte, error)
 	// Close is called exactly once, when the response is over, whatever ended it.
 	Close() error
 }
 
-// A body that knows how many chunks it has. With 1, the chunk's length becomes the Content-Length.
+// A body that knows how many chunks it has. With 1, the chunk's length becomes the Content-Length; it has at most 1 MiB then.
 type counted interface{ Chunks() int }
 
 type chunks struct {
@@ -30,7 +30,14 @@ func (body *chunks) Next() ([]byte, error) {
 }
 
 func (body *chunks) Close() error { return nil }
-func (body *chunks) Chunks() int  { return len(body.chunks) }
+
+// One that goes out in pieces has no length that the host could know.
+func (body *chunks) Chunks() int {
+	if len(body.chunks) == 1 && len(body.chunks[0]) > most {
+		return 2
+	}
+	return len(body.chunks)
+}
 
 // Bytes is a body of these chunks.
 func Bytes(data ...[]byte) Body { return &chunks{chunks: data} }

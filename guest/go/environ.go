@@ -3,14 +3,43 @@ package wasgi
 import (
 	"net/url"
 	"path"
+	"reflect"
 	"strings"
 )
 
 // Environ is the environ of one request (PEP 3333, "environ Variables"). It is the application's to change.
 type Environ map[string]string
 
-// Input is wsgi.input: the body of the request.
-func (environ Environ) Input() *Input { return &input }
+// Input is wsgi.input: the body of the request. When the response is over it is dead, for who has kept it.
+func (environ Environ) Input() *Input { return environ.exchange().input }
+
+// Write is write() (PEP 3333, "The write() Callable"), for code that cannot return its body. Any length; it goes out in chunks.
+func (environ Environ) Write(data []byte) (written int, err error) {
+	for {
+		piece := data[:min(len(data), most)]
+		if err := environ.exchange().write(piece); err != nil {
+			return written, err
+		}
+		written += len(piece)
+		data = data[len(piece):]
+		if len(data) == 0 {
+			return written, nil
+		}
+	}
+}
+
+// EarlyHints is 103 Early Hints (RFC 8297): advice that the host may keep to itself.
+func (environ Environ) EarlyHints(headers Headers) error {
+	return environ.exchange().earlyHints(headers)
+}
+
+// The exchange that an environ belongs to, which is over when it is not the current one.
+func (environ Environ) exchange() *exchange {
+	if current != nil && reflect.ValueOf(environ).Pointer() == reflect.ValueOf(current.environ).Pointer() {
+		return current
+	}
+	return &exchange{over: true, input: &Input{}}
+}
 
 // Scheme is "http" or "https".
 func (environ Environ) Scheme() string {

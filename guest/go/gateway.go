@@ -2,6 +2,7 @@ package wasgi
 
 import (
 	"io"
+	"math"
 	"runtime/debug"
 	"unsafe"
 )
@@ -12,33 +13,48 @@ import (
 // ask for the time, and the collector lets other goroutines run. So the collector runs only while the application does, and rests whenever
 // the host may ask for memory; and for as long, the adapter's clock stands still.
 
-const percent = 100
+// What the application has set, while the collector rests.
+var (
+	percent       = 100
+	limit   int64 = math.MaxInt64
+)
 
 // Lets the collector run until the result is called.
 func collecting() (end func()) {
-	debug.SetGCPercent(percent)
+	running()
 	return resting
 }
 
-// Waits for the end of a collection that has begun.
-func resting() { debug.SetGCPercent(-1) }
+func running() {
+	debug.SetGCPercent(percent)
+	if limit != math.MaxInt64 {
+		debug.SetMemoryLimit(limit)
+	}
+}
 
-func init() {
-	resting()
-	started = true
+// Waits for the end of a collection that has begun.
+func resting() {
+	if old := debug.SetGCPercent(-1); old >= 0 {
+		percent = old
+	}
+	if limit = debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		debug.SetMemoryLimit(math.MaxInt64)
+	}
 }
 
 // For a call into the host that answers with something: the collector rests in it.
 func hosted(call func()) {
 	resting()
 	call()
-	debug.SetGCPercent(percent)
+	running()
 }
 
-// The adapter of WASI's first preview asks for memory while the runtime starts, when there is no heap yet.
+// Until the first request has begun, memory is not the heap's: the adapter of WASI's first preview asks for some while the runtime starts,
+// when there is no heap; and the first environ comes while the collector may still run, as it does in init functions. A request's head has
+// some 100 KiB at most, unless the operator allows more.
 var (
 	started bool
-	early   [256 << 10]byte
+	early   [2 << 20]byte
 	taken   uint32
 )
 
@@ -202,23 +218,32 @@ func startError() error {
 	return err
 }
 
-func startResponse(status string, headers Headers, cause *raised) (err error) {
+func (exchange *exchange) startResponse(status string, headers Headers, cause ...error) (err error) {
+	if exchange.over {
+		return ErrOver
+	}
 	line, fields := lend(native(status)), pairs(headers)
 	var kind, message, traceback list
 	var hasCause uint32
-	if cause != nil {
-		hasCause, kind, message, traceback = 1, lend(cause.kind), lend(cause.message), lend(cause.traceback)
+	if len(cause) > 0 {
+		raised := raisedBy(cause[0])
+		hasCause, kind, message, traceback = 1, lend(raised.kind), lend(raised.message), lend(raised.traceback)
 	}
 	hosted(func() {
 		hostStartResponse(line.data, line.length, unsafe.Pointer(unsafe.SliceData(fields)), uint32(len(fields)), hasCause, kind.data,
 			kind.length, message.data, message.length, traceback.data, traceback.length, unsafe.Pointer(&startResult))
 		err = startError()
 	})
+	if refused, ok := err.(*StartError); ok && refused.Kind == AlreadySent && len(cause) > 0 {
+		return cause[0]
+	}
 	return err
 }
 
-// EarlyHints is 103 Early Hints (RFC 8297): advice that the host may keep to itself.
-func EarlyHints(headers Headers) (err error) {
+func (exchange *exchange) earlyHints(headers Headers) (err error) {
+	if exchange.over {
+		return ErrOver
+	}
 	fields := pairs(headers)
 	hosted(func() {
 		hostEarlyHints(unsafe.Pointer(unsafe.SliceData(fields)), uint32(len(fields)), unsafe.Pointer(&startResult))
@@ -229,7 +254,10 @@ func EarlyHints(headers Headers) (err error) {
 
 var writeResult struct{ failed, kind uint8 }
 
-func write(data []byte) error {
+func (exchange *exchange) write(data []byte) error {
+	if exchange.over {
+		return ErrOver
+	}
 	hostWrite(unsafe.Pointer(unsafe.SliceData(data)), uint32(len(data)), unsafe.Pointer(&writeResult))
 	if writeResult.failed != 0 {
 		return writeErrors[writeResult.kind]
@@ -239,16 +267,23 @@ func write(data []byte) error {
 
 // ---- what the host calls: one request at a time
 
-var body Body
+// A request and its response. What the application has kept of one that is over is dead: another client's request may be running.
+type exchange struct {
+	environ Environ
+	input   *Input
+	body    Body
+	// What of the last chunk is still to be handed over.
+	left []byte
+	over bool
+}
+
+var current *exchange
 
 // result<iterable, exc-info>, result<option<list<u8>>, exc-info> or result<_, exc-info>: six words at most behind the tag.
 var result struct {
 	tag   uint32
 	words [6]uint32
 }
-
-// What the host reads after a call.
-var held []byte
 
 func answer(failed *raised) unsafe.Pointer {
 	result.tag = 0
@@ -264,57 +299,71 @@ func answer(failed *raised) unsafe.Pointer {
 
 //go:wasmexport wasgi:gateway/application@0.1.0#call
 func call(pairs unsafe.Pointer, count uint32) unsafe.Pointer {
+	resting()
+	started = true
 	environ := make(Environ, count)
 	for _, pair := range unsafe.Slice((*pair)(pairs), count) {
 		environ[pair.name.native()] = pair.value.native()
 	}
-	input, lent = Input{}, nil
+	exchange := &exchange{environ: environ, input: &Input{}}
+	exchange.input.exchange = exchange
+	current, lent = exchange, nil
 	failed := guarded(func() (err error) {
 		defer collecting()()
-		body, err = served(environ, func(status string, headers Headers) error { return startResponse(status, headers, nil) })
-		if err == nil && body == nil {
-			body = Bytes()
+		exchange.body, err = served(environ, exchange.startResponse)
+		if err == nil && exchange.body == nil {
+			exchange.body = Bytes()
 		}
 		return err
 	})
 	if failed == nil {
 		result.words = [6]uint32{hostNewBody(1)}
-		if counted, ok := body.(counted); ok {
+		if counted, ok := exchange.body.(counted); ok {
 			result.words[1], result.words[2] = 1, uint32(counted.Chunks())
 		}
+	} else {
+		exchange.over = true
 	}
 	return answer(failed)
 }
 
 //go:wasmexport wasgi:gateway/application@0.1.0#[method]body.next
 func next(uint32) unsafe.Pointer {
-	var chunk []byte
-	end := false
+	exchange, end := current, false
 	failed := guarded(func() (err error) {
 		defer collecting()()
-		if chunk, err = body.Next(); err == io.EOF {
-			end, err = true, nil
+		if len(exchange.left) > 0 {
+			return nil
+		}
+		if exchange.left, err = exchange.body.Next(); err == io.EOF {
+			end, err = len(exchange.left) == 0, nil
 		}
 		return err
 	})
 	if failed == nil {
-		held = chunk
+		chunk := exchange.left[:min(len(exchange.left), most)]
+		exchange.left = exchange.left[len(chunk):]
 		result.words = [6]uint32{1, address(unsafe.Pointer(unsafe.SliceData(chunk))), uint32(len(chunk))}
 		if end {
 			result.words[0] = 0
 		}
+		held = chunk
 	}
 	return answer(failed)
 }
 
+// What the host reads behind a call lives until the next one.
+var held []byte
+
 //go:wasmexport wasgi:gateway/application@0.1.0#[method]body.close
 func closeBody(uint32) unsafe.Pointer {
-	return answer(guarded(func() error {
+	exchange := current
+	failed := guarded(func() error {
 		defer collecting()()
-		closing := body
-		body, held = nil, nil
-		return closing.Close()
-	}))
+		return exchange.body.Close()
+	})
+	exchange.over, exchange.left, held = true, nil, nil
+	return answer(failed)
 }
 
 //go:wasmexport wasgi:gateway/application@0.1.0#[dtor]body

@@ -12,18 +12,24 @@ var (
 	ErrMalformed    = errors.New("the request's body is malformed")
 	ErrTooLarge     = errors.New("the request's body is larger than the limit")
 	ErrTimedOut     = errors.New("the request's body did not arrive in time")
+	// ErrOver: what is read, or written to, belongs to a request that is over.
+	ErrOver = errors.New("the request is over")
 )
 
 var inputErrors = [...]error{ErrDisconnected, ErrMalformed, ErrTooLarge, ErrTimedOut}
 
 // Input is wsgi.input (PEP 3333, "Input and Error Streams"): the body of the request, decoded. Nothing is fetched from the client before
 // it is read. It is an io.Reader, and an io.WriterTo.
-type Input struct{ piece []byte }
-
-var input Input
+type Input struct {
+	piece    []byte
+	exchange *exchange
+}
 
 // Makes sure that there is something, or says why not.
 func (input *Input) fill() (err error) {
+	if input.exchange == nil || input.exchange.over {
+		return ErrOver
+	}
 	if len(input.piece) == 0 {
 		input.piece, err = read()
 	}

@@ -51,7 +51,9 @@ func (headers *Headers) Del(name string) {
 }
 
 // StartResponse is start_response (PEP 3333, "The start_response() Callable"): it checks the head and stores it; nothing is sent yet.
-type StartResponse func(status string, headers Headers) error
+//
+// With a cause (exc_info) the stored head is replaced whole; when it is sent already, the cause is returned: return it from the application.
+type StartResponse func(status string, headers Headers, cause ...error) error
 
 // StartError is why a head was refused.
 type StartError struct {
@@ -70,21 +72,11 @@ const (
 	InvalidHeader
 	// AlreadyStarted: start_response was called before.
 	AlreadyStarted
-	// AlreadySent: the head is on the wire. Return the error, and the connection is aborted.
+	// AlreadySent: the head is on the wire.
 	AlreadySent
 )
 
 func (err *StartError) Error() string { return err.Why }
-
-// RestartResponse is start_response with exc_info: it replaces the stored head whole, because of `cause`. When the head is sent already, it
-// returns `cause`: return it from the application.
-func RestartResponse(status string, headers Headers, cause error) error {
-	err := startResponse(status, headers, raisedBy(cause))
-	if refused, ok := err.(*StartError); ok && refused.Kind == AlreadySent {
-		return cause
-	}
-	return err
-}
 
 // Why a chunk could not be sent.
 var (
@@ -96,18 +88,3 @@ var writeErrors = [...]error{ErrDisconnected, ErrTooManyBytes, ErrWriteTimeout}
 
 // The most that the host takes at once.
 const most = 1 << 20
-
-// Write is write() (PEP 3333, "The write() Callable"), for code that cannot return its body. Any length; it goes out in chunks.
-func Write(data []byte) (written int, err error) {
-	for {
-		piece := data[:min(len(data), most)]
-		if err := write(piece); err != nil {
-			return written, err
-		}
-		written += len(piece)
-		data = data[len(piece):]
-		if len(data) == 0 {
-			return written, nil
-		}
-	}
-}

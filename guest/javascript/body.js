@@ -1,7 +1,11 @@
 // The iterable that an application returned, as the host asks it (PEP 3333, "Specification Details").
 
 import { encode } from "./bytes.js";
-import { settled, thrown } from "wasgi/engine";
+import { turn } from "./exchange.js";
+import { drain, settled, thrown } from "wasgi/engine";
+
+// What the host takes at once: a chunk that is longer is handed over in pieces.
+const most = 1 << 20;
 
 /** A chunk's bytes. */
 export function asBytes(chunk) {
@@ -14,6 +18,7 @@ export function asBytes(chunk) {
 export class Body {
   #iterable;
   #iterator;
+  #left = null;
 
   constructor(iterable) {
     // A string iterates too, character by character: never what was meant.
@@ -23,21 +28,42 @@ export class Body {
     this.#iterator = iterate.call(iterable);
   }
 
+  #piece() {
+    const piece = this.#left.subarray(0, most);
+    this.#left = this.#left.length > most ? this.#left.subarray(most) : null;
+    return piece;
+  }
+
   next() {
-    const chunk = (step) => (step.done ? undefined : asBytes(step.value));
+    const chunk = (step) => {
+      if (step.done) return undefined;
+      this.#left = asBytes(step.value);
+      return this.#piece();
+    };
     try {
-      return settled(this.#iterator.next(), chunk);
+      return this.#left ? this.#piece() : settled(this.#iterator.next(), chunk);
     } catch (error) {
       throw thrown(error);
+    } finally {
+      drain();
     }
   }
 
   close() {
-    const nothing = () => undefined;
+    const over = () => void turn();
     try {
-      return settled(this.#iterable.close ? this.#iterable.close() : this.#iterator.return?.(), nothing);
+      return settled(this.#iterable.close ? this.#iterable.close() : this.#iterator.return?.(), over);
     } catch (error) {
+      turn();
       throw thrown(error);
+    } finally {
+      drain();
     }
   }
+}
+
+/** len() of an iterable, where it has one; of one chunk that goes out in pieces the host could not know the length. */
+export function count(iterable) {
+  if (!Array.isArray(iterable)) return undefined;
+  return iterable.length === 1 && asBytes(iterable[0]).length > most ? undefined : iterable.length;
 }

@@ -1,11 +1,13 @@
 // Bytes, text and native strings (PEP 3333, "Unicode Issues"). QuickJS has no TextEncoder.
 
+/** Text without lone surrogates, which become U+FFFD: no text that crosses the boundary has them. */
+export const wellFormed = (text) => text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
+
 /** Text as UTF-8. */
 export function encode(text) {
   if (globalThis.TextEncoder) return new TextEncoder().encode(text);
-  // What the URL standard calls percent-encoding is UTF-8; lone surrogates, which it refuses, become U+FFFD.
-  const whole = text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
-  return bytes(encodeURIComponent(whole).replace(/%(..)/g, (_, digits) => String.fromCharCode(parseInt(digits, 16))));
+  // What the URL standard calls percent-encoding is UTF-8.
+  return bytes(encodeURIComponent(wellFormed(text)).replace(/%(..)/g, (_, digits) => String.fromCharCode(parseInt(digits, 16))));
 }
 
 /** UTF-8 as text; what is none becomes U+FFFD. */
@@ -13,6 +15,14 @@ export function decode(data) {
   if (globalThis.TextDecoder) return new TextDecoder().decode(data);
   let text = "";
   for (let at = 0; at < data.length; ) {
+    // Most text is ASCII, and is taken as it comes.
+    let end = at;
+    while (end < data.length && data[end] < 0x80) end++;
+    if (end > at) {
+      text += native(data.subarray(at, end));
+      at = end;
+      continue;
+    }
     const first = data[at];
     const length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
     let escaped = "";

@@ -39,6 +39,15 @@ export function requestUri(environ, includeQuery = true) {
   return applicationUri(environ) + (environ.SCRIPT_NAME ? path : path.slice(1)) + query;
 }
 
+/** The address as the client wrote it: its path is neither decoded nor encoded again. Not a native string any more. */
+export function guessUri(environ) {
+  const target = environ.REQUEST_URI ?? "";
+  const ascii = Array.from(target, (char) => (char < "\x80" ? char : quote(char, ""))).join("");
+  if (/^https?:/i.test(ascii)) return ascii;
+  const { host, protocol } = new URL(applicationUri(environ));
+  return `${protocol}//${host}${ascii.startsWith("/") ? ascii : "/"}`;
+}
+
 /** Moves the first segment of PATH_INFO to SCRIPT_NAME; that segment, or null when there is none. */
 export function shiftPathInfo(environ) {
   const parts = (environ.PATH_INFO ?? "").split("/");

@@ -3,9 +3,11 @@
 import { TraceMap, originalPositionFor } from "@jridgewell/trace-mapping";
 import { write } from "wasgi:gateway/errors@0.1.0";
 
+import { wellFormed } from "./bytes.js";
+
 export class Errors {
   write(text) {
-    write(String(text));
+    write(wellFormed(String(text)));
   }
 
   writelines(lines) {
@@ -24,8 +26,19 @@ function traceback(stack) {
   });
 }
 
-/** What was thrown, as the host logs it. */
+/** What was thrown, as the host logs it. Anything can be thrown, and some of it has no text. */
 export function excInfo(thrown) {
-  if (!(thrown instanceof Error)) return { kind: typeof thrown, message: String(thrown), traceback: "" };
-  return { kind: String(thrown.name), message: String(thrown.message), traceback: traceback(String(thrown.stack ?? "")) };
+  try {
+    if (!(thrown instanceof Error)) return { kind: typeof thrown, message: wellFormed(String(thrown)), traceback: "" };
+    const [kind, message, stack] = [thrown.name, thrown.message, thrown.stack ?? ""].map((part) => wellFormed(String(part)));
+    return { kind, message, traceback: traceback(stack) };
+  } catch {
+    return { kind: typeof thrown, message: "what was thrown has no text", traceback: "" };
+  }
+}
+
+/** Tells the log of an error that nobody waits for. */
+export function logUnhandled(error) {
+  const { kind, message, traceback } = excInfo(error);
+  write(`unhandled ${kind}: ${message}\n${traceback}\n`);
 }

@@ -8,19 +8,25 @@
 
 import "wasgi/web";
 
-import { requestUri } from "./environ.js";
+import { guessUri } from "./environ.js";
 
-/** The request of an environ. Its body is read when it is asked for; a GET and a HEAD have none. */
+/** The request of an environ, or null for one that has no URL. In StarlingMonkey its body is read when it is asked for. */
 function requestOf(environ) {
   const headers = new Headers();
   for (const name in environ) {
-    if (name.startsWith("HTTP_")) headers.append(name.slice(5).replaceAll("_", "-"), environ[name]);
+    if (name.startsWith("HTTP_") && name !== "HTTP_TRANSFER_ENCODING") headers.append(name.slice(5).replaceAll("_", "-"), environ[name]);
   }
   if (environ.CONTENT_TYPE) headers.set("Content-Type", environ.CONTENT_TYPE);
   if (environ.CONTENT_LENGTH) headers.set("Content-Length", environ.CONTENT_LENGTH);
   const method = environ.REQUEST_METHOD;
-  const bodiless = method === "GET" || method === "HEAD" || (!environ.CONTENT_LENGTH && !environ["wsgi.input_terminated"]);
-  return new Request(requestUri(environ), { method, headers, ...(bodiless ? {} : bodyOf(environ["wsgi.input"])) });
+  const bodiless = /^(GET|HEAD)$/i.test(method) || !(environ.HTTP_TRANSFER_ENCODING || Number(environ.CONTENT_LENGTH) > 0);
+  let url;
+  try {
+    url = new URL(guessUri(environ)).href;
+  } catch {
+    return null;
+  }
+  return new Request(url, { method, headers, ...(bodiless ? {} : bodyOf(environ["wsgi.input"])) });
 }
 
 function bodyOf(input) {
@@ -56,11 +62,19 @@ function fieldsOf(headers) {
 
 export function serve(handler) {
   return async (environ, startResponse) => {
-    const response = await handler(requestOf(environ));
+    const request = requestOf(environ);
+    const response = request ? await handler(request) : new Response("bad request\n", { status: 400 });
     if (!(response instanceof Response)) throw new TypeError("a handler returns a Response");
     const reason = response.statusText || "Status";
-    startResponse(`${response.status} ${reason}`, fieldsOf(response.headers));
-    const empty = response.body === null || environ.REQUEST_METHOD === "HEAD";
-    return empty ? [] : chunksOf(response);
+    const drop = async () => void (await response.body?.cancel?.());
+    try {
+      startResponse(`${response.status} ${reason}`, fieldsOf(response.headers));
+    } catch (error) {
+      await drop();
+      throw error;
+    }
+    if (response.body !== null && environ.REQUEST_METHOD !== "HEAD") return chunksOf(response);
+    await drop();
+    return [];
   };
 }

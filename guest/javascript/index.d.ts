@@ -36,7 +36,6 @@ export class WriteError extends Error {
   reason: "disconnected" | "too-many-bytes" | "timed-out";
 }
 
-export const write: Write;
 export function earlyHints(headers: Headers): void;
 export function requestUri(environ: Environ, includeQuery?: boolean): string;
 export function applicationUri(environ: Environ): string;
@@ -46,6 +45,3 @@ export function encode(text: string): Uint8Array;
 export function decode(data: Uint8Array): string;
 export function bytes(native: Native): Uint8Array;
 export function native(data: Uint8Array): Native;
-
-/** wasgi/fetch: a handler of the Fetch API as an application. */
-export function serve(handler: (request: Request) => Response | Promise<Response>): Application;

@@ -15,4 +15,4 @@
 export { encode, decode, bytes, native } from "./bytes.js";
 export { requestUri, applicationUri, guessScheme, shiftPathInfo } from "./environ.js";
 export { InputError } from "./input.js";
-export { StartError, WriteError, earlyHints, write } from "./start_response.js";
+export { StartError, WriteError, earlyHints } from "./start_response.js";

@@ -3,6 +3,7 @@
 import { read } from "wasgi:gateway/input@0.1.0";
 
 import { concat } from "./bytes.js";
+import { alive, now } from "./exchange.js";
 
 const most = 65536;
 const reasons = {
@@ -23,9 +24,11 @@ export class InputError extends Error {
 
 export class Input {
   #piece = new Uint8Array();
+  #exchange = now();
 
   // Makes sure that there is something; false: the end.
   #fill() {
+    alive(this.#exchange);
     if (this.#piece.length === 0) {
       try {
         const data = read(most);

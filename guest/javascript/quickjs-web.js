@@ -6,6 +6,7 @@ import "core-js/actual/url-search-params/index.js";
 
 import { decode, encode } from "./bytes.js";
 
+const bodiless = /^(GET|HEAD)$/;
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 class Headers {
@@ -118,12 +119,13 @@ class Content {
 }
 
 class Request extends Content {
-  constructor(input, init = {}) {
+  constructor(input, options) {
+    const init = options ?? {};
     const from = input instanceof Request ? input : null;
     super(init.body ?? from?.body, new Headers(init.headers ?? from?.headers));
     this.url = from ? from.url : new URL(input).href;
     this.method = (init.method ?? from?.method ?? "GET").toUpperCase();
-    if (this.body !== null && ["GET", "HEAD"].includes(this.method)) throw new TypeError(`a ${this.method} has no body`);
+    if (this.body !== null && bodiless.test(this.method)) throw new TypeError(`a ${this.method} has no body`);
   }
 
   clone() {
@@ -132,7 +134,8 @@ class Request extends Content {
 }
 
 class Response extends Content {
-  constructor(body = null, { status = 200, statusText = "", headers = [] } = {}) {
+  constructor(body = null, init) {
+    const { status = 200, statusText = "", headers = [] } = init ?? {};
     if (!(status >= 200 && status <= 599)) throw new RangeError("a status lies between 200 and 599");
     if (body !== null && [204, 205, 304].includes(status)) throw new TypeError(`a response with the status ${status} has no body`);
     super(body, new Headers(headers));

@@ -5,13 +5,26 @@ import "./quickjs-missing.js";
 
 import Promise from "promise-polyfill";
 
-import { excInfo } from "./errors.js";
+import { excInfo, logUnhandled } from "./errors.js";
 
 const jobs = [];
 Promise._immediateFn = (job) => jobs.push(job);
-Promise._unhandledRejectionFn = () => {};
+Promise._unhandledRejectionFn = logUnhandled;
 globalThis.Promise = Promise;
 globalThis.queueMicrotask = (job) => void jobs.push(job);
+// It would use the engine's own.
+delete Array.fromAsync;
+
+/** Runs what waits, until nothing does: none of it is left for another request. */
+export function drain() {
+  for (let job = jobs.shift(); job; job = jobs.shift()) {
+    try {
+      job();
+    } catch (error) {
+      logUnhandled(error);
+    }
+  }
+}
 
 /** `then(value)`, as soon as there is a value: nothing else can run, so what is pending behind all jobs stays pending. */
 export function settled(value, then) {
@@ -26,7 +39,7 @@ export function settled(value, then) {
         throw error;
       }),
   );
-  for (let job = jobs.shift(); job; job = jobs.shift()) job();
+  drain();
   return then(state());
 }
 

@@ -12,6 +12,9 @@ export function settled(value, then) {
     });
 }
 
+/** Its promises run by themselves. */
+export const drain = () => {};
+
 /** What the host is told of what was thrown. */
 export function thrown(error) {
   return Object.assign(new Error(), { payload: excInfo(error) });

@@ -17,7 +17,7 @@ macro_rules! files {
 }
 
 const RUST: &[(&str, &str)] = files! { "rust":
-    "Cargo.toml" "src/body.rs" "src/environ.rs" "src/errors.rs" "src/headers.rs" "src/input.rs" "src/lib.rs" "src/start_response.rs"
+    "Cargo.toml" "src/body.rs" "src/environ.rs" "src/errors.rs" "src/exchange.rs" "src/headers.rs" "src/input.rs" "src/lib.rs" "src/start_response.rs"
 };
 const C: &[(&str, &str)] = files! { "c":
     "body.c" "environ.c" "errors.c" "gateway.c" "gateway.h" "headers.c" "input.c" "start_response.c" "wasgi.h"
@@ -26,7 +26,7 @@ const GO: &[(&str, &str)] = files! { "go":
     "body.go" "environ.go" "errors.go" "gateway.go" "go.mod" "input.go" "nethttp/nethttp.go" "start_response.go" "wasgi.go"
 };
 const JAVASCRIPT: &[(&str, &str)] = files! { "javascript":
-    "body.js" "bytes.js" "environ.js" "errors.js" "fetch.js" "gateway.js" "index.d.ts" "index.js" "input.js" "package.json" "quickjs-missing.js" "quickjs-web.js" "quickjs.js"
+    "body.js" "bytes.js" "environ.js" "errors.js" "exchange.js" "fetch.d.ts" "fetch.js" "gateway.js" "index.d.ts" "index.js" "input.js" "package.json" "quickjs-missing.js" "quickjs-web.js" "quickjs.js"
     "starlingmonkey.js" "start_response.js"
 };
 

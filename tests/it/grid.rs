@@ -62,7 +62,7 @@ impl Column {
 type Check = fn(&Host, Column);
 
 /// The rows; each has the numbers of the checklist that it proves.
-const ROWS: [(&str, Check); 31] = [
+const ROWS: [(&str, Check); 34] = [
     ("echo (S30 S34 S56)", echo),
     ("headers (S46 S47 S50 S53)", headers),
     ("environ (S1 S6 S9)", environ),
@@ -74,6 +74,7 @@ const ROWS: [(&str, Check); 31] = [
     ("generator and close (S56 S67)", generator),
     ("empty chunks (S41)", empties),
     ("one chunk (S58)", single),
+    ("a chunk of 3 MiB (S56)", oversize),
     ("body too long (S60)", too_long),
     ("body too short (S61)", too_short),
     ("HEAD (S62)", head),
@@ -86,6 +87,8 @@ const ROWS: [(&str, Check); 31] = [
     ("error in close (S67)", error_in_close),
     ("unicode and Latin-1 (S5 S50)", unicode),
     ("log (S27 S28)", log),
+    ("text that a client chose, in the log", bad_text),
+    ("what is kept of a request is dead", stale),
     ("memory grows", memory_under),
     ("memory beyond the limit", memory_over),
     ("clock", clock),
@@ -100,6 +103,9 @@ const ROWS: [(&str, Check); 31] = [
 fn left_out(column: Column, row: &str) -> Option<&'static str> {
     match (column, row) {
         (Column::Rust | Column::C | Column::Python, "net/http, Fetch") => Some("the plain application is its own"),
+        (Column::C, "what is kept of a request is dead") => {
+            Some("there is nothing to keep: functions act on the request that is being served")
+        }
         _ => None,
     }
 }
@@ -246,6 +252,24 @@ fn empties(host: &Host, _: Column) {
 
 fn single(host: &Host, _: Column) {
     assert_eq!(seen(&host.get("/single")), (200, Some("5"), "hello".into(), true));
+}
+
+fn oversize(host: &Host, _: Column) {
+    let reply = host.get("/oversize");
+    assert_eq!((reply.code(), reply.whole, reply.body == "0123456789abcdef".repeat(192 << 10).as_bytes()), (200, true, true));
+}
+
+fn bad_text(host: &Host, _: Column) {
+    let reply = host.get("/badtext/%FF%C3%A9");
+    refused(host, &reply, &["the application raised", "no page: "]);
+    host.logged(&[reply.field("x-request-id").unwrap(), "asked for", "\u{e9}"]);
+}
+
+/// Twice: with fresh instances nothing is kept, and with a reused one it cannot be used.
+fn stale(host: &Host, _: Column) {
+    let told = ["one", "two"].map(|body| host.post("/stale", "", body.as_bytes()).text());
+    let seen = told[1].strip_suffix(", two").unwrap();
+    assert!(told[0].ends_with(", one") && ["nothing kept", "the request is over"].contains(&seen), "{told:?}");
 }
 
 fn too_long(host: &Host, _: Column) {

@@ -6,22 +6,28 @@ use crate::{
         wasgi::gateway::types::ExcInfo,
     },
     errors::exc_info,
+    exchange,
 };
+
+/// What the host takes at once: a chunk that is longer is handed over in pieces.
+const MOST: usize = 1 << 20;
 
 type Chunks = Box<dyn Iterator<Item = Result<Vec<u8>, Box<dyn Error>>>>;
 type Close = Box<dyn FnOnce() -> Result<(), Box<dyn Error>>>;
 
-/// The iterable that an application returns (PEP 3333, "Specification Details"). A chunk has at most 1 MiB.
+/// The iterable that an application returns (PEP 3333, "Specification Details"). A chunk of more than 1 MiB goes out in pieces.
 pub struct Body {
     chunks: Chunks,
     count: Option<u32>,
     close: Option<Close>,
+    /// What of the last chunk is still to be handed over.
+    left: Vec<u8>,
 }
 
 impl Body {
     /// Chunks that are made while they are sent.
     pub fn stream<E: Into<Box<dyn Error>>>(chunks: impl IntoIterator<Item = Result<Vec<u8>, E>> + 'static) -> Self {
-        Self { chunks: Box::new(chunks.into_iter().map(|chunk| chunk.map_err(Into::into))), count: None, close: None }
+        Self { chunks: Box::new(chunks.into_iter().map(|chunk| chunk.map_err(Into::into))), count: None, close: None, left: Vec::new() }
     }
 
     /// No content.
@@ -45,7 +51,9 @@ impl Body {
 /// One chunk, whose length becomes the Content-Length.
 impl From<Vec<u8>> for Body {
     fn from(data: Vec<u8>) -> Self {
-        Self { count: Some(1), ..Self::stream([Ok::<_, Box<dyn Error>>(data)]) }
+        // One that goes out in pieces has no length that the host could know.
+        let count = (data.len() <= MOST).then_some(1);
+        Self { count, ..Self::stream([Ok::<_, Box<dyn Error>>(data)]) }
     }
 }
 
@@ -67,10 +75,19 @@ pub struct Resource(RefCell<Body>);
 
 impl GuestBody for Resource {
     fn next(&self) -> Result<Option<Vec<u8>>, ExcInfo> {
-        self.0.borrow_mut().chunks.next().transpose().map_err(|error| exc_info(&*error))
+        let mut body = self.0.borrow_mut();
+        if body.left.is_empty() {
+            match body.chunks.next().transpose().map_err(|error| exc_info(&*error))? {
+                Some(chunk) => body.left = chunk,
+                None => return Ok(None),
+            }
+        }
+        let rest = if body.left.len() > MOST { body.left.split_off(MOST) } else { Vec::new() };
+        Ok(Some(std::mem::replace(&mut body.left, rest)))
     }
 
     fn close(&self) -> Result<(), ExcInfo> {
+        exchange::turn();
         let close = self.0.borrow_mut().close.take();
         close.map_or(Ok(()), |close| close()).map_err(|error| exc_info(&*error))
     }

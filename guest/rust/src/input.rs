@@ -1,26 +1,34 @@
 use std::io::{self, BufRead, ErrorKind, Read};
 
-use crate::bindings::wasgi::gateway::input::{InputError, read};
+use crate::{
+    bindings::wasgi::gateway::input::{InputError, read},
+    exchange,
+};
 
 const BUFFER: u32 = 65_536;
 
 /// `wsgi.input` (PEP 3333, "Input and Error Streams"): the body of the current request.
 ///
-/// A body that ends too early is an error, never an end. Only one of these should read: each has a buffer of its own.
+/// A body that ends too early is an error, never an end. Only one of these should read: each has a buffer of its own. When the response is over
+/// it is dead, for who has kept it.
 #[derive(Debug, Default)]
 pub struct Input {
     buffer: Vec<u8>,
     start: usize,
+    exchange: u32,
 }
 
 impl Input {
     pub(crate) fn new() -> Self {
-        Self::default()
+        Self { exchange: exchange::now(), ..Self::default() }
     }
 }
 
 impl BufRead for Input {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.exchange != exchange::now() {
+            return Err(io::Error::other("the request is over"));
+        }
         if self.start >= self.buffer.len() {
             self.buffer = read(BUFFER).map_err(error)?;
             self.start = 0;

@@ -17,6 +17,7 @@
 mod body;
 mod environ;
 mod errors;
+mod exchange;
 mod headers;
 mod input;
 mod start_response;
@@ -48,17 +49,19 @@ pub mod bindings {
 #[macro_export]
 macro_rules! export {
     ($app:path) => {
-        struct Application;
+        const _: () = {
+            struct Application;
 
-        impl $crate::__private::Guest for Application {
-            type Body = $crate::__private::Resource;
+            impl $crate::__private::Guest for Application {
+                type Body = $crate::__private::Resource;
 
-            fn call(environ: Vec<(String, String)>) -> $crate::__private::Called {
-                $crate::__private::call($app, environ)
+                fn call(environ: Vec<(String, String)>) -> $crate::__private::Called {
+                    $crate::__private::call($app, environ)
+                }
             }
-        }
 
-        $crate::bindings::export!(Application with_types_in $crate::bindings);
+    $crate::bindings::export!(Application with_types_in $crate::bindings);
+        };
     };
 }
 
@@ -76,6 +79,7 @@ pub mod __private {
 
     /// One request.
     pub fn call(app: fn(Environ, StartResponse) -> crate::Result, environ: Vec<(String, String)>) -> Called {
+        crate::exchange::turn();
         match app(Environ::new(environ), start_response) {
             Ok(body) => Ok(body.into_iterable()),
             Err(error) => Err(crate::errors::exc_info(&*error)),

@@ -10,7 +10,7 @@ import (
 func Application(environ wasgi.Environ, startResponse wasgi.StartResponse) (wasgi.Body, error) {
 	return wasgi.Stream(func(yield func([]byte, error) bool) {
 		if yield([]byte("sent"), nil) {
-			yield([]byte("not reached"), wasgi.RestartResponse("500 Oops", nil, errors.New("late trouble")))
+			yield([]byte("not reached"), startResponse("500 Oops", nil, errors.New("late trouble")))
 		}
 	}), startResponse("200 OK", nil)
 }

@@ -11,6 +11,6 @@ func Application(environ wasgi.Environ, startResponse wasgi.StartResponse) (wasg
 	if err := startResponse("200 OK", wasgi.Headers{{"X-Old", "1"}}); err != nil {
 		return nil, err
 	}
-	err := wasgi.RestartResponse("503 Try Later", wasgi.Headers{{"X-New", "2"}}, errors.New("too early"))
+	err := startResponse("503 Try Later", wasgi.Headers{{"X-New", "2"}}, errors.New("too early"))
 	return wasgi.Text("replaced"), err
 }

@@ -8,7 +8,7 @@ func Application(environ wasgi.Environ, startResponse wasgi.StartResponse) (wasg
 		return nil, err
 	}
 	for _, text := range []string{"", "written ", "and "} {
-		if _, err := wasgi.Write([]byte(text)); err != nil {
+		if _, err := environ.Write([]byte(text)); err != nil {
 			return nil, err
 		}
 	}

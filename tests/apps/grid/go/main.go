@@ -3,6 +3,7 @@ package main
 
 import (
 	"grid/adapter"
+	"grid/badtext"
 	"grid/clock"
 	"grid/counter"
 	"grid/disconnect"
@@ -16,10 +17,12 @@ import (
 	"grid/log"
 	"grid/memory"
 	"grid/nothing"
+	"grid/oversize"
 	"grid/raising"
 	"grid/reading"
 	"grid/replaced"
 	"grid/single"
+	"grid/stale"
 	"grid/toolong"
 	"grid/tooshort"
 	"grid/trap"
@@ -46,6 +49,9 @@ var behaviours = map[string]wasgi.Application{
 	"log":        log.Application,
 	"memory":     memory.Application,
 	"nothing":    nothing.Application,
+	"badtext":    badtext.Application,
+	"oversize":   oversize.Application,
+	"stale":      stale.Application,
 	"raising":    raising.Application,
 	"reading":    reading.Application,
 	"replaced":   replaced.Application,

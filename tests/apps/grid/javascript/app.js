@@ -15,6 +15,9 @@ import { application as lazy } from "../../lazy/app.js";
 import { application as log } from "../../log/app.js";
 import { application as memory } from "../../memory/app.js";
 import { application as nothing } from "../../nothing/app.js";
+import { application as badtext } from "../../badtext/app.js";
+import { application as oversize } from "../../oversize/app.js";
+import { application as stale } from "../../stale/app.js";
 import { application as raising } from "../../raising/app.js";
 import { application as reading } from "../../reading/app.js";
 import { application as replaced } from "../../replaced/app.js";
@@ -42,6 +45,9 @@ const behaviours = {
   log,
   memory,
   nothing,
+  badtext,
+  oversize,
+  stale,
   raising,
   reading,
   replaced,

@@ -4,7 +4,7 @@ from importlib import import_module
 from wsgiref.util import shift_path_info
 
 NAMES = """clock counter disconnect echo empties environ generator headers late lazy log memory
-nothing raising reading replaced single toolong tooshort trap twice unicode upload writing"""
+nothing badtext oversize raising stale reading replaced single toolong tooshort trap twice unicode upload writing"""
 
 behaviours = {name: import_module(f"{name}.app").application for name in NAMES.split()}
 

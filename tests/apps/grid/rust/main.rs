@@ -2,6 +2,8 @@
 
 use wasgi_guest::{Body, Environ, StartResponse};
 
+#[path = "../../badtext/app.rs"]
+mod badtext;
 #[path = "../../clock/app.rs"]
 mod clock;
 #[path = "../../counter/app.rs"]
@@ -28,6 +30,8 @@ mod log;
 mod memory;
 #[path = "../../nothing/app.rs"]
 mod nothing;
+#[path = "../../oversize/app.rs"]
+mod oversize;
 #[path = "../../raising/app.rs"]
 mod raising;
 #[path = "../../reading/app.rs"]
@@ -36,6 +40,8 @@ mod reading;
 mod replaced;
 #[path = "../../single/app.rs"]
 mod single;
+#[path = "../../stale/app.rs"]
+mod stale;
 #[path = "../../toolong/app.rs"]
 mod toolong;
 #[path = "../../tooshort/app.rs"]
@@ -68,6 +74,9 @@ fn application(mut environ: Environ, start_response: StartResponse) -> wasgi_gue
         Some("log") => log::application(environ, start_response),
         Some("memory") => memory::application(environ, start_response),
         Some("nothing") => nothing::application(environ, start_response),
+        Some("badtext") => badtext::application(environ, start_response),
+        Some("oversize") => oversize::application(environ, start_response),
+        Some("stale") => stale::application(environ, start_response),
         Some("raising") => raising::application(environ, start_response),
         Some("reading") => reading::application(environ, start_response),
         Some("replaced") => replaced::application(environ, start_response),
