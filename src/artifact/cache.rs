@@ -20,7 +20,7 @@ use wasmtime::component::Component;
 use super::{ArtifactFault, Bundle, Loaded, Opened, Start, read};
 use crate::{
     limits::Limits,
-    sandbox::{self, App, AppOptions, Engine, Folder, NotReleasable, Report},
+    sandbox::{self, App, AppOptions, Engine, Folder, Lines, NotReleasable, Report},
 };
 
 /// A cache that cannot be used.
@@ -95,6 +95,7 @@ impl Artifacts {
             options.files = options.files.iter().filter(|file| kept(file)).cloned().collect();
         }
         let (component, report) = self.component(engine, &opened, &mut options, start).await?;
+        options.lines = Lines::at(lines_of(&self.place(engine, &opened, &options, start)));
         let app = App::new(engine, &component, options).map_err(|fault| ArtifactFault::World { path: path.to_owned(), fault })?;
         Ok(Loaded { app, meta: opened.meta, report })
     }
@@ -186,6 +187,11 @@ impl Artifacts {
     pub(super) fn compiled(&self, engine: &Engine, path: &Path, place: &Path, component: &[u8]) -> Result<Component, ArtifactFault> {
         let invalid = |error: wasmtime::Error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") };
         let code = engine.compile(component).map_err(invalid)?;
+        // First: who finds the code finds its lines.
+        match sandbox::table(component) {
+            Some(lines) => self.write(&lines_of(place), &lines).map_err(|source| self.fault(source))?,
+            None => drop(fs::remove_file(lines_of(place))),
+        }
         self.write(place, &code).map_err(|source| self.fault(source))?;
         deserialize(engine.wasmtime(), place).map_err(invalid)
     }
@@ -241,6 +247,13 @@ fn deserialize(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<Compo
     // folder that only this user can write (checked in `Artifacts::new`), was written whole under another name before it got this one, and
     // is never written again. wasmtime itself refuses code of another version or of other settings.
     unsafe { Component::deserialize_file(engine, file) }
+}
+
+/// Where the lines of the code at `place` lie.
+fn lines_of(place: &Path) -> PathBuf {
+    let mut name = place.as_os_str().to_owned();
+    name.push(".lines");
+    name.into()
 }
 
 #[cfg(test)]

@@ -34,7 +34,13 @@ pub(super) fn compile(request: &Request, progress: &dyn Progress) -> Result<Comp
     compiler.current_dir(folder).env("ZIG_GLOBAL_CACHE_DIR", &zig).env("ZIG_LOCAL_CACHE_DIR", &zig);
     compiler.args(["-m", "ziglang", "cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-Os", "-gline-tables-only", "-Wall"]);
     // Traps name files as their author knows them, and nothing of this machine.
-    compiler.arg(format!("-ffile-prefix-map={}=.", folder.display())).arg("-I").arg(&sdk).args(&request.settings.c.flags).args(&sources);
+    compiler.arg(format!("-ffile-prefix-map={}=.", folder.display()));
+    compiler
+        .arg(format!("-ffile-prefix-map={}=/wasgi", request.cache.display()))
+        .arg("-I")
+        .arg(&sdk)
+        .args(&request.settings.c.flags)
+        .args(&sources);
     for file in ["body.c", "environ.c", "errors.c", "gateway.c", "headers.c", "input.c", "start_response.c"] {
         compiler.arg(sdk.join(file));
     }

@@ -2,8 +2,10 @@
 //! for the application's name, and RANDOM for a secret.
 
 use std::{
-    fmt, fs,
-    io::{self, Read as _},
+    fmt,
+    fs::{self, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
@@ -99,7 +101,11 @@ pub fn create(template: Template, folder: &Path) -> Result<(), BuildFault> {
         let parent = file.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(BuildFault::io(parent))?;
         let text = text.replace("APPNAME", &name).replace("RANDOM", &secret);
-        fs::write(&file, text).map_err(BuildFault::io(&file))?;
+        // A secret is its owner's from the beginning.
+        let mode = if file.ends_with(".env") { 0o600 } else { 0o644 };
+        let written =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(&file).and_then(|mut to| to.write_all(text.as_bytes()));
+        written.map_err(BuildFault::io(&file))?;
     }
     match template.language() {
         Language::Python(_) => Ok(()),
@@ -115,13 +121,31 @@ fn secret() -> io::Result<String> {
     Ok(hex(&bytes))
 }
 
+/// What Python, Go or a template calls something of its own: an application of that name would stand before it, or behind.
+const TAKEN: &str = "\
+    abc aifc antigravity archive arena argparse array ast asynchat asyncio asyncore atexit audioop base64 bdb binascii bisect bufio \
+    builtin builtins bytes bz2 calendar cgi cgitb chunk cmath cmd cmp code codecs codeop collections colorsys compileall compress \
+    concurrent configparser container context contextlib contextvars copy copyreg crypt crypto csv ctypes curses database dataclasses \
+    datetime dbm debug decimal difflib dis distutils django doctest email embed encoding encodings ensurepip enum errno errors expvar \
+    faulthandler fcntl filecmp fileinput flag flask fmt fnmatch fractions ftplib functools gc genericpath getopt getpass gettext glob go \
+    graphlib grp gzip hash hashlib heapq hmac html http idlelib image imaplib imghdr imp importlib index inspect internal io ipaddress \
+    iter itertools jinja2 json keyword lib2to3 linecache locale log logging lzma mailbox mailcap main maps marshal math mime mimetypes \
+    mmap modulefinder msilib msvcrt multiprocessing net netrc nis nntplib nt ntpath nturl2path numbers opcode operator optparse os \
+    ossaudiodev path pathlib pdb pickle pickletools pipes pkgutil platform plistlib plugin poplib posix posixpath pprint profile pstats \
+    pty pwd py_compile pyclbr pydoc pydoc_data pyexpat queue quopri random re readline reflect regexp reprlib resource rlcompleter runpy \
+    runtime sched secrets select selectors shelve shlex shutil signal site slices smtpd smtplib sndhdr socket socketserver sort spwd \
+    sqlite3 sre_compile sre_constants sre_parse ssl stat statistics strconv string stringprep strings struct structs subprocess sunau \
+    symtable sync sys syscall sysconfig syslog tabnanny tarfile telnetlib tempfile termios test testing text textwrap this threading time \
+    timeit tkinter token tokenize tomllib trace traceback tracemalloc tty turtle turtledemo types typing unicode unicodedata unique \
+    unittest unsafe urllib uu uuid vendor venv warnings wasgi wave weak weakref webbrowser werkzeug winreg winsound wsgiref xdrlib xml \
+    xmlrpc zipapp zipfile zipimport zlib zoneinfo";
+
 /// Whether cargo, Go, npm, Django and a tenant can all be called `name`.
 fn is_name(name: &str) -> bool {
-    let taken = ["test", "django", "flask", "wasgi", "main"];
     name.len() <= 40
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && !taken.contains(&name)
+        && !TAKEN.split_whitespace().any(|taken| taken == name)
 }
 
 #[cfg(test)]
@@ -155,7 +179,7 @@ mod tests {
     #[test]
     fn a_name_that_some_language_could_not_take_is_refused_and_nothing_is_written_over() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["", "a b", "1a", "a-b", "Blog", "test", &"a".repeat(41)] {
+        for name in ["", "a b", "1a", "a-b", "Blog", "test", "json", "net", &"a".repeat(41)] {
             assert!(create(Template::C, &folder.path().join("x").with_file_name(name)).is_err(), "{name}");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

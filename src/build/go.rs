@@ -25,9 +25,9 @@ pub(super) fn compile(request: &Request, progress: &dyn Progress) -> Result<Comp
     let module = temporary.path().join("core.wasm");
     let mut go = Command::new(venv.program("go"));
     go.current_dir(folder).env("GOCACHE", request.cache.join("go")).env("GOOS", "wasip1").env("GOARCH", "wasm");
-    // The SDK is a folder here, not a module that has a sum; the compiler is the one that was pinned.
-    go.env("GOFLAGS", "-mod=mod").env("GOTOOLCHAIN", "local").env_remove("GOROOT");
-    go.args(["build", "-buildmode=c-shared", "-trimpath", "-o"]).arg(&module).arg(".");
+    // What is built depends on the module alone: on no workspace and no repository around it. The SDK is a folder here, not a module that has a sum; the compiler is the one that was pinned.
+    go.env("GOFLAGS", "-mod=mod").env("GOTOOLCHAIN", "local").env("GOWORK", "off").env_remove("GOROOT");
+    go.args(["build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o"]).arg(&module).arg(".");
     let ran = output(&mut go)?;
     let said = text(&ran);
     if !ran.status.success() {

@@ -33,8 +33,11 @@ const MAIN: [&str; 2] = ["app.js", "index.js"];
 pub(super) fn compile(request: &Request, progress: &dyn Progress) -> Result<Compiled, BuildFault> {
     let folder = &request.source.folder;
     let main = main(folder)?;
-    installed(folder)?;
+    if folder.to_str().is_none() {
+        return Err(BuildFault::new(format!("{} is no text in UTF-8, which the JavaScript tools need", folder.display()), "", ""));
+    }
     let tools = provide(&request.cache, progress)?;
+    installed(folder, &request.cache)?;
     let engine = match request.settings.javascript.engine {
         Engine::StarlingMonkey => "starlingmonkey",
         Engine::QuickJs => "quickjs",
@@ -84,12 +87,16 @@ fn main(folder: &Path) -> Result<PathBuf, BuildFault> {
 }
 
 /// Installs what the application's own lock file names, without its packages' scripts.
-fn installed(folder: &Path) -> Result<(), BuildFault> {
-    let lock = folder.join("package-lock.json");
-    if folder.join("node_modules").is_dir() || !lock.is_file() {
+fn installed(folder: &Path, cache: &Path) -> Result<(), BuildFault> {
+    let (lock, marker) = (folder.join("package-lock.json"), folder.join(sdk::FOLDER).join("node_modules"));
+    let Ok(wanted) = fs::read(&lock) else { return Ok(()) };
+    let wanted = hex(&Sha256::digest(wanted));
+    let _alone = alone(cache)?;
+    if folder.join("node_modules").is_dir() && fs::read_to_string(&marker).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
-    npm(folder, &["ci"])
+    npm(folder, &["ci"])?;
+    fs::write(&marker, wanted).map_err(BuildFault::io(&marker))
 }
 
 /// Runs npm. No package's scripts: they are strangers' code.
@@ -148,5 +155,9 @@ fn versions() -> String {
 fn run(tools: &Path, step: &str, options: &serde_json::Value) -> Result<String, BuildFault> {
     let ran = output(Command::new("node").arg(tools.join("build.mjs")).arg(step).arg(options.to_string()))?;
     let said = text(&ran);
-    if ran.status.success() { Ok(said) } else { Err(BuildFault::new("the application does not become a component", said, "")) }
+    if ran.status.success() {
+        return Ok(said);
+    }
+    let hint = if said.contains("Could not resolve") { "`npm install` in the project adds a package, and a package-lock.json" } else { "" };
+    Err(BuildFault::new("the application does not become a component", said, hint))
 }

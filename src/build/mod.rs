@@ -31,6 +31,7 @@ pub use self::{
     create::{Template, create},
     progress::Progress,
     python::{Change, Live, Packages, Sdist},
+    sdk::refuse_link,
     settings::{Settings, is_variable},
     source::{Language, Module, Source, SourceFault},
 };

@@ -1,6 +1,10 @@
 //! An application in a language that has a compiler: what is the same for all of them. The compiler's own file makes the component.
 
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use sha2::{Digest, Sha256};
 
@@ -37,7 +41,9 @@ pub(super) fn build(
     let compiled = compile(request, progress)?;
     let temporary = tempfile::tempdir().map_err(BuildFault::io(&std::env::temp_dir()))?;
     let staged = temporary.path().join("app");
-    stage_static(settings, &source.folder, &staged)?;
+    for link in stage_static(settings, &source.folder, &staged)? {
+        progress.warn(&format!("{} is left out: it leads out of its folder", link.display()));
+    }
     let meta = Meta {
         format: 2,
         name: settings.name.clone().unwrap_or_else(|| source.name()),
@@ -60,19 +66,24 @@ pub(super) fn build(
     finished(output, meta, Some(Report::default()))
 }
 
-/// Copies the folders that the host serves; those in `/data` are there already.
-fn stage_static(settings: &Settings, folder: &Path, staged: &Path) -> Result<(), BuildFault> {
+/// Copies the folders that the host serves, without what is hidden; those in `/data` are there already. Links that are left out are returned.
+fn stage_static(settings: &Settings, folder: &Path, staged: &Path) -> Result<Vec<PathBuf>, BuildFault> {
+    let mut left = Vec::new();
+    let project = folder.canonicalize().map_err(BuildFault::io(folder))?;
     for (url, root) in settings.r#static.iter().filter(|(_, root)| !root.starts_with("/data/")) {
         let from = folder.join(root);
         if !from.is_dir() {
             let what = format!("static.{url:?}: there is no folder {}", from.display());
             return Err(BuildFault::new(what, "", "make it, or take the line out of wasgi.toml"));
         }
+        if !from.canonicalize().is_ok_and(|from| from.starts_with(&project)) {
+            return Err(BuildFault::new(format!("static.{url:?}: {} leads out of the project", from.display()), "", ""));
+        }
         let to = staged.join(root);
         fs::create_dir_all(&to).map_err(BuildFault::io(&to))?;
-        stage::copy_tree(&from, &to).map_err(BuildFault::io(&from))?;
+        left.extend(stage::copy_shown(&from, &to).map_err(BuildFault::io(&from))?);
     }
-    Ok(())
+    Ok(left)
 }
 
 fn inputs(compiled: &Compiled, settings: &Settings, purpose: Purpose, staged: &Path) -> Result<String, BuildFault> {

@@ -15,10 +15,12 @@ const INSTALL: &str = "install Rust by rustup: https://rustup.rs";
 /// Builds the package in the folder, in its release profile.
 pub(super) fn compile(request: &Request, progress: &dyn Progress) -> Result<Compiled, BuildFault> {
     let folder = &request.source.folder;
-    target(progress)?;
+    target(folder, progress)?;
     progress.step("compile", &format!("cargo build --release --target {TARGET}"));
     let mut cargo = Command::new("cargo");
     cargo.current_dir(folder).args(["build", "--release", "--quiet", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    // Its own: in a shared one, two applications of one name take each other's place.
+    cargo.arg("--target-dir").arg(folder.join("target"));
     let ran = cargo.stdin(std::process::Stdio::null()).output();
     let ran = ran.map_err(|error| BuildFault::new("`cargo` cannot be run", error.to_string(), INSTALL))?;
     let said = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
@@ -30,17 +32,17 @@ pub(super) fn compile(request: &Request, progress: &dyn Progress) -> Result<Comp
     }
     let file = made(&ran.stdout, folder)?;
     let component = fs::read(&file).map_err(BuildFault::io(&file))?;
-    Ok(Compiled { inputs: component.clone(), builder: version(), component: Box::new(move || Ok(component)) })
+    Ok(Compiled { inputs: component.clone(), builder: version(folder), component: Box::new(move || Ok(component)) })
 }
 
 /// Adds the target to rustup's toolchain. A toolchain of another origin says for itself that it lacks it.
-fn target(progress: &dyn Progress) -> Result<(), BuildFault> {
-    let Ok(listed) = Command::new("rustup").args(["target", "list", "--installed"]).output() else { return Ok(()) };
+fn target(folder: &Path, progress: &dyn Progress) -> Result<(), BuildFault> {
+    let Ok(listed) = Command::new("rustup").current_dir(folder).args(["target", "list", "--installed"]).output() else { return Ok(()) };
     if !listed.status.success() || String::from_utf8_lossy(&listed.stdout).lines().any(|line| line.trim() == TARGET) {
         return Ok(());
     }
     progress.step("tools", &format!("rustup target add {TARGET}, once"));
-    let added = output(Command::new("rustup").args(["target", "add", TARGET]))?;
+    let added = output(Command::new("rustup").current_dir(folder).args(["target", "add", TARGET]))?;
     if added.status.success() {
         return Ok(());
     }
@@ -75,7 +77,7 @@ fn made(messages: &[u8], folder: &Path) -> Result<PathBuf, BuildFault> {
     }
 }
 
-fn version() -> String {
-    let told = Command::new("rustc").arg("--version").output().ok().filter(|ran| ran.status.success());
+fn version(folder: &Path) -> String {
+    let told = Command::new("rustc").current_dir(folder).arg("--version").output().ok().filter(|ran| ran.status.success());
     told.map_or_else(|| "rustc".to_owned(), |ran| text(&ran))
 }

@@ -44,11 +44,28 @@ fn files(language: &Language) -> &'static [(&'static str, &'static str)] {
 /// Writes the SDK of `language` into `folder`, where it is not there as it is here: compilers go by the time of a file.
 pub(super) fn provide(folder: &Path, language: &Language) -> Result<(), BuildFault> {
     let own = folder.join(FOLDER);
-    let sdk = files(language).iter().map(|(name, text)| (own.join("sdk").join(name), *text));
+    // A stranger's project may have it lead anywhere.
+    for part in ["", "sdk", "wit"] {
+        refuse_link(&own.join(part))?;
+    }
+    // In the application's workspace, the SDK is a member and no workspace of its own.
+    let sdk = files(language).iter().map(|(name, text)| (own.join("sdk").join(name), text.replace("\n[workspace]\n", "")));
     // Git asks here, too.
-    let others = [(own.join("wit/gateway.wit"), GATEWAY), (own.join(".gitignore"), "*\n")];
+    let others = [("wit/gateway.wit", GATEWAY), (".gitignore", "*\n")].map(|(name, text)| (own.join(name), text.to_owned()));
     for (file, text) in sdk.chain(others) {
-        write(&file, text).map_err(BuildFault::io(&file))?;
+        write(&file, &text).map_err(BuildFault::io(&file))?;
+    }
+    Ok(())
+}
+
+/// Refuses a path that is a link: of a folder that is wasgi's own, in a project that may be a stranger's.
+///
+/// # Errors
+/// [`BuildFault`], with what to do.
+pub fn refuse_link(path: &Path) -> Result<(), BuildFault> {
+    if path.symlink_metadata().is_ok_and(|status| status.is_symlink()) {
+        let hint = "remove it: it is wasgi's own, and is made again";
+        return Err(BuildFault::new(format!("{} is a link, and is not followed", path.display()), "", hint));
     }
     Ok(())
 }

@@ -113,7 +113,7 @@ impl Settings {
                 mistakes.push(format!("static: the URL path `{url}` must start and end with `/`, and be more than that"));
             }
             let inside = root.strip_prefix("/data/").unwrap_or(root);
-            if inside.is_empty() || inside.starts_with('/') || inside.split('/').any(|part| part == "..") {
+            if inside.trim_end_matches('/').split('/').any(|part| matches!(part, "" | "." | "..")) {
                 mistakes.push(format!("static.{url:?}: `{root}` is neither a folder of the application nor one in /data"));
             }
         }

@@ -33,6 +33,11 @@ pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     copy_wanted(from, to, |_| true).map(drop)
 }
 
+/// Copies a tree without what is hidden. Links that lead out of it are returned.
+pub(super) fn copy_shown(from: &Path, to: &Path) -> io::Result<Vec<PathBuf>> {
+    copy_wanted(from, to, |entry| entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.'))
+}
+
 fn copy_wanted(from: &Path, to: &Path, wanted: impl FnMut(&DirEntry) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut left = Vec::new();
     for entry in WalkDir::new(from).follow_links(false).into_iter().filter_entry(wanted) {

@@ -1,6 +1,6 @@
 //! `wasgi check`: what would go wrong in production, found before it does. Exit code 3 when there are problems.
 
-use std::io::Write as _;
+use std::{cell::RefCell, io::Write as _};
 
 use super::{
     app, args,
@@ -78,11 +78,17 @@ fn findings(typed: &args::Check) -> Result<Vec<Finding>, Failure> {
     let found = Finding::new("app", Level::Ok, format!("application: {}", request.source), "");
     request.output = temporary.path().join("checked.wasm");
     // What a build says on its way stands in the findings.
-    match crate::build::build(&request, &Quiet) {
+    let quiet = Quiet::default();
+    match crate::build::build(&request, &quiet) {
         Ok(built) => {
             let compiled = !matches!(request.source.language, Language::Python(_));
-            let started = if compiled { vec![started(&built, &request, &typed.common)?] } else { Vec::new() };
-            Ok([vec![found], started, judged(&built)].concat())
+            let mut compiling = Vec::new();
+            if compiled {
+                let warned = quiet.warnings.take();
+                compiling.extend(warned.into_iter().map(|text| Finding::new("compiler", Level::Warning, text, "")));
+                compiling.push(started(&built, &request, &typed.common)?);
+            }
+            Ok([vec![found], compiling, judged(&built)].concat())
         }
         Err(BuildFault::Failed { what, detail, hint }) => {
             let text = if detail.is_empty() { what } else { format!("{what}\n{detail}") };
@@ -109,7 +115,11 @@ fn started(built: &Built, request: &Request, common: &args::Common) -> Result<Fi
     })
 }
 
-struct Quiet;
+/// Keeps what a compiler warned of; what a build in Python warns of stands in its report.
+#[derive(Default)]
+struct Quiet {
+    warnings: RefCell<Vec<String>>,
+}
 
 impl Progress for Quiet {
     fn step(&self, word: &str, text: &str) {
@@ -119,7 +129,9 @@ impl Progress for Quiet {
         }
     }
 
-    fn warn(&self, _: &str) {}
+    fn warn(&self, text: &str) {
+        self.warnings.borrow_mut().push(text.to_owned());
+    }
 }
 
 fn judged(built: &Built) -> Vec<Finding> {

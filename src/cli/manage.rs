@@ -30,7 +30,9 @@ pub(super) fn run(typed: &args::Manage) -> Result<(), Failure> {
 
 async fn manage(loaded: &Loaded, command: &[String]) -> Result<u8, Failure> {
     let plan = loaded.meta.as_ref().and_then(|meta| meta.plan.as_ref());
-    let plan = plan.ok_or_else(|| Failure::failed("this application has no management commands: it was not built by `wasgi build`", ""))?;
+    let plan = plan.ok_or_else(|| {
+        Failure::failed("this application has no management commands", "they are Python's: Django's manage.py, Flask's commands")
+    })?;
     let mut instance = Instance::start(&loaded.app, "manage").await.map_err(|fault| Failure::failed(fault.chain(), ""))?;
     let ran = instance.manage(&loaded.app, plan, command).await;
     ran.map_err(|fault| {

@@ -51,8 +51,10 @@ pub fn run() -> ExitCode {
 fn cache(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     #[expect(clippy::disallowed_methods, reason = "where a person's cache lies is told by the environment (XDG Base Directory)")]
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    given
+    let found = given
         .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("wasgi")))
         .or_else(|| variable("HOME").map(|folder| folder.join(".cache/wasgi")))
-        .ok_or_else(|| Failure::usage("no place for the cache: HOME is not set", "name one: `--cache-dir DIR`"))
+        .ok_or_else(|| Failure::usage("no place for the cache: HOME is not set", "name one: `--cache-dir DIR`"))?;
+    // Tools in it are run from other folders.
+    std::path::absolute(found).map_err(|error| Failure::of(&error))
 }

@@ -16,6 +16,7 @@ use super::{
     engine::Engine,
     filesystem::{self, Folder, Storage, Volumes},
     instance::Instance,
+    lines::Lines,
     log::TenantLog,
     report::{Plan, Report},
     state::State,
@@ -61,6 +62,8 @@ pub struct AppOptions {
     pub plan: Option<Plan>,
     /// Where its standard streams go.
     pub streams: Streams,
+    /// The lines that its code came from, for the backtrace of a trap.
+    pub lines: Option<Lines>,
 }
 
 impl AppOptions {
@@ -76,6 +79,7 @@ impl AppOptions {
             environment: Vec::new(),
             plan: None,
             streams: Streams::default(),
+            lines: None,
         }
     }
 

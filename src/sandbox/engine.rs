@@ -101,8 +101,8 @@ fn code_config() -> Config {
     config.epoch_interruption(true);
     config.wasm_component_model_async(true);
     config.wasm_relaxed_simd(false);
-    // File and line of a trap, where the component has DWARF; nothing is kept of what has none.
-    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    // Who runs a guest does not read its debugging information, whose author may have made it endless: see `lines`.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(64));
     config
 }

@@ -47,10 +47,17 @@ impl Functions {
         let Some(Known { code, used, fresh: fresh @ true }) = known.as_mut() else { return Ok(()) };
         let size = |code: &HashMap<Vec<u8>, Vec<u8>>| code.iter().map(|(key, value)| key.len() + value.len() + 2 * LENGTH).sum::<usize>();
         if size(code) > MOST {
-            code.retain(|key, _| used.contains(key));
+            // Half of it is given up, but nothing of this compilation.
+            let mut left = MOST / 2;
+            code.retain(|key, value| {
+                let kept = used.contains(key) || left > 0;
+                left = left.saturating_sub(key.len() + value.len() + 2 * LENGTH);
+                kept
+            });
         }
         *fresh = false;
         if size(code) > MOST {
+            *known = None;
             return Ok(());
         }
         let mut bytes = vec![0; DIGEST];
@@ -65,6 +72,8 @@ impl Functions {
         let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
         io::Write::write_all(&mut temporary, &bytes)?;
         temporary.persist(&self.file)?;
+        // It is read again for the next compilation, which may be hours away.
+        *known = None;
         Ok(())
     }
 

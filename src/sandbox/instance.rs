@@ -23,7 +23,7 @@ use super::{
     filesystem::Files,
     hostcalls::{Current, Exchange, InputFault, Response},
     limiter::MemoryLimiter,
-    log::{RequestLog, StandardStream, Stream, raised},
+    log::{RequestLog, StandardStream, Stream, raised, shortened},
     meter::Meter,
     report::{Plan, Report},
     state::State,
@@ -112,10 +112,10 @@ impl Instance {
         let started = tokio::time::timeout(wall, meter.charge(app.pre().instance_pre().instantiate_async(&mut store))).await;
         let component = match started {
             Ok(Ok(component)) => component,
-            Ok(Err(error)) => return Err(not_started(&error).into()),
+            Ok(Err(error)) => return Err(not_started(&error, app).into()),
             Err(_) => return Err(GuestFault::Stopped(Stopped::Wall).into()),
         };
-        let guest = app.pre().load(&mut store, &component).map_err(|error| not_started(&error))?;
+        let guest = app.pre().load(&mut store, &component).map_err(|error| not_started(&error, app))?;
         let now = Instant::now();
         let mut instance =
             Self { store, component, guest, meter, born: now, rested: now, first_bytes: 0, served: 0, generation, broken: false };
@@ -159,7 +159,7 @@ impl Instance {
         if !app.has_release() {
             return Err(missing());
         }
-        Releasable::new(&mut self.store, &self.component).map_err(|error| trapped(&error))
+        Releasable::new(&mut self.store, &self.component).map_err(|error| trapped(&error, app))
     }
 
     /// Whether it has read or written what its tenant keeps.
@@ -262,7 +262,7 @@ impl Instance {
             Ok(Ok(closed)) => closed.map_err(|exc| raised_fault(&exc)),
             Ok(Err(error)) => {
                 self.broken = true;
-                Err(trapped(&error))
+                Err(trapped(&error, app))
             }
             Err(_) => {
                 self.broken = true;
@@ -347,7 +347,7 @@ async fn enter<T>(
             *broken = was;
             Ok(value)
         }
-        Ok(Err(error)) => Err(trapped(&error)),
+        Ok(Err(error)) => Err(trapped(&error, app)),
         Err(_) => Err(GuestFault::Stopped(Stopped::Wall)),
     }
 }
@@ -361,7 +361,7 @@ async fn outside<T>(broken: &mut bool, meter: &Meter, app: &App, call: impl Futu
             *broken = was;
             Ok(value)
         }
-        Ok(Err(error)) => Err(trapped(&error)),
+        Ok(Err(error)) => Err(trapped(&error, app)),
         Err(_) => Err(GuestFault::Stopped(Stopped::Wall)),
     }
 }
@@ -402,7 +402,7 @@ fn raised_fault(exc: &ExcInfo) -> GuestFault {
 }
 
 /// What a failed call means.
-fn trapped(error: &wasmtime::Error) -> GuestFault {
+fn trapped(error: &wasmtime::Error, app: &App) -> GuestFault {
     if let Some(fault) = error.downcast_ref::<GuestFault>() {
         return fault.clone();
     }
@@ -413,22 +413,27 @@ fn trapped(error: &wasmtime::Error) -> GuestFault {
         Some(I32Exit(code)) => format!("it called exit({code})"),
         None => raised("", &error.root_cause().to_string(), "").message,
     };
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace).unwrap_or_default();
-    GuestFault::Trap(Trapped { reason, backtrace: raised("", "", &backtrace).traceback })
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(|backtrace| told(backtrace, app)).unwrap_or_default();
+    GuestFault::Trap(Trapped { reason, backtrace: shortened(&backtrace).to_owned() })
 }
 
-/// The functions of a backtrace, as wasmtime prints them, without what only helps to read machine code.
-fn backtrace(backtrace: &WasmBacktrace) -> String {
+/// The functions of a backtrace, with their names as wasmtime tells them, and their lines.
+fn told(backtrace: &WasmBacktrace, app: &App) -> String {
     let text = backtrace.to_string();
-    let frame = |line: &str| match line.split_once(" - ") {
-        Some((_, function)) => format!("  {}\n", function.trim_start_matches("<unknown>!")),
-        None => format!("      {}\n", line.trim()),
+    // The first line is a title; each other one has a number, a place, a module and a function.
+    let function = |line: &str| Some(line.split_once(" - ")?.1.split_once('!')?.1.to_owned());
+    let functions = text.lines().skip(1).filter_map(function);
+    let places = backtrace.frames().iter().map(wasmtime::FrameInfo::module_offset);
+    let lines = app.options().lines.as_ref().map(|lines| lines.find(places)).unwrap_or_default();
+    let mut lines = lines.into_iter();
+    let frame = |function| match lines.next().flatten() {
+        Some(line) => format!("  {function}\n      at {line}\n"),
+        None => format!("  {function}\n"),
     };
-    // The first line is a title.
-    text.lines().skip(1).map(frame).collect()
+    functions.map(frame).collect()
 }
 
-fn not_started(error: &wasmtime::Error) -> GuestFault {
-    let fault = trapped(error);
+fn not_started(error: &wasmtime::Error, app: &App) -> GuestFault {
+    let fault = trapped(error, app);
     if let GuestFault::Trap(trapped) = fault { GuestFault::Start(trapped) } else { fault }
 }

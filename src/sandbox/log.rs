@@ -226,6 +226,11 @@ pub(super) fn raised(kind: &str, message: &str, traceback: &str) -> Raised {
     Raised { kind: shortened(kind), message: shortened(message), traceback }
 }
 
+/// The beginning of a backtrace, where the function stands that trapped.
+pub(super) fn shortened(backtrace: &str) -> &str {
+    cut(backtrace, RAISED_BYTES)
+}
+
 /// Stdout or stderr of a guest.
 #[derive(Clone, Debug)]
 pub(super) struct StandardStream {

@@ -14,6 +14,7 @@ mod functions;
 mod hostcalls;
 mod instance;
 mod limiter;
+mod lines;
 mod log;
 mod meter;
 mod report;
@@ -28,6 +29,7 @@ pub use self::{
     filesystem::{Allowance, Folder, Kept, Missing, Storage, open_beneath},
     hostcalls::{Exchange, Frame, Input, InputFault, Wire},
     instance::{Body, Finished, Instance},
+    lines::{Lines, table},
     log::{TenantLog, escape},
     meter::Meter,
     report::{Django, DjangoStatic, Plan, Report, Warmed},

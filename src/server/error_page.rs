@@ -59,7 +59,11 @@ fn around(sources: &Path, traceback: &str) -> Option<String> {
         let (file, rest) = line.trim_start().strip_prefix("File \"/0/")?.split_once("\", line ")?;
         Some((file, leading_number(rest)?))
     });
-    let others = traceback.lines().flat_map(|line| line.split([' ', '(', ')', '@']).filter_map(place));
+    // A path may have spaces: the whole of what stands behind `at` comes first.
+    let whole = |line: &str| line.trim_start().strip_prefix("at ").map(str::to_owned);
+    let words = |line: &str| line.split([' ', '(', ')', '@']).map(str::to_owned).collect::<Vec<_>>();
+    let texts: Vec<_> = traceback.lines().flat_map(|line| whole(line).into_iter().chain(words(line))).collect();
+    let others = texts.iter().filter_map(|text| place(text.trim_start()));
     let (whole, number) = python.chain(others).take(PLACES).find_map(|(file, number)| Some((own(sources, file)?, number)))?;
     let file = whole.strip_prefix(sources.canonicalize().ok()?).ok()?.display().to_string();
     if whole.metadata().ok()?.len() > SOURCE_BYTES {
@@ -90,13 +94,17 @@ fn leading_number(text: &str) -> Option<usize> {
     text.get(..end)?.parse().ok()
 }
 
-/// A file of the application's own. Go puts the module's name before it.
+/// A file of the application's own. Go puts its module's name before it.
 fn own(sources: &Path, file: &str) -> Option<PathBuf> {
     let root = sources.canonicalize().ok()?;
-    let file = Path::new(file);
-    let behind_module: PathBuf = file.components().skip(1).collect();
-    let found =
-        [root.join(file), root.join(behind_module)].into_iter().find_map(|path| path.canonicalize().ok().filter(|path| path.is_file()))?;
+    let module = std::fs::read_to_string(root.join("go.mod")).unwrap_or_default();
+    let module = module.lines().find_map(|line| line.strip_prefix("module ")).unwrap_or_default().trim().to_owned();
+    let behind_module = file.strip_prefix(&module).and_then(|rest| rest.strip_prefix('/')).filter(|_| !module.is_empty());
+    let found = [Some(file), behind_module]
+        .into_iter()
+        .flatten()
+        .map(|file| root.join(file))
+        .find_map(|path| path.canonicalize().ok().filter(|path| path.is_file()))?;
     let inside = found.strip_prefix(&root).ok()?;
     let hidden = inside.components().any(|part| !matches!(part, Component::Normal(name) if !name.to_string_lossy().starts_with('.')));
     (!hidden).then_some(found)
@@ -145,6 +153,12 @@ mod tests {
             title(&format!("  my::f\n      at /rustc/abc/library/core/panicking.rs:80:14\n  at {root}/src/lib.rs:1:5\n")),
             shown("src/lib.rs line 1")
         );
+        std::fs::write(folder.path().join("errors.go"), "").unwrap();
+        std::fs::write(folder.path().join("go.mod"), "module blog\n").unwrap();
+        assert_eq!(title("\twasgi@v0.0.0/errors.go:32\n\tblog/app.go:3 +0x12\n"), shown("app.go line 3"));
+        std::fs::create_dir(folder.path().join("sp ace")).unwrap();
+        std::fs::write(folder.path().join("sp ace/a.c"), "one\n").unwrap();
+        assert_eq!(title(&format!("      at {root}/sp ace/a.c:1:2\n")), shown("sp ace/a.c line 1"));
         assert_eq!(title("goroutine 1 [running]:\nmain.f()\n\tblog/app.go:3 +0x12\n"), shown("app.go line 3"));
         assert_eq!(title("f@app.js:2:11\n"), shown("app.js line 2"));
         assert_eq!(title("    at f (app.js:3:1)\n"), shown("app.js line 3"));

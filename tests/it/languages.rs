@@ -66,8 +66,31 @@ fn says(host: &Host, expected: &str) {
 }
 
 #[test]
-fn a_new_application_in_rust_is_built_and_served() {
-    says(&Begun::of("rust", "in_rust").served(&[]), "Hello from in_rust at /caf\u{e9}\n");
+fn a_new_application_in_rust_is_built_and_served_and_cargo_alone_builds_it_too() {
+    let begun = Begun::of("rust", "in_rust");
+    says(&begun.served(&[]), "Hello from in_rust at /caf\u{e9}\n");
+
+    begun.replace("src/lib.rs", "environ.path()", "environ.paht()");
+    let said = refused(&begun);
+    assert!(
+        said.starts_with("error: cargo failed\n") && said.contains("no method named `paht`") && said.contains("src/lib.rs:7"),
+        "{said}"
+    );
+    begun.replace("src/lib.rs", "environ.paht()", "environ.path()");
+    begun.replace("Cargo.toml", "crate-type = [\"cdylib\"]", "");
+    assert!(refused(&begun).contains("Cargo.toml makes no component\nhint: its library needs `crate-type = [\"cdylib\"]`"));
+    begun.replace("Cargo.toml", "[lib]\n", "[lib]\ncrate-type = [\"cdylib\"]\n");
+
+    begun.replace("src/lib.rs", "Hello from", "By cargo:");
+    let mut cargo = Command::new("cargo");
+    let ran = cargo
+        .current_dir(begun.path())
+        .env_remove("CARGO_TARGET_DIR")
+        .args(["build", "--release", "--quiet", "--target", "wasm32-wasip2"])
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    says(&Host::serving(&begun.file("target/wasm32-wasip2/release/in_rust.wasm"), &[]), "By cargo: in_rust at /caf\u{e9}\n");
 }
 
 #[test]
@@ -158,17 +181,6 @@ fn refused(begun: &Begun) -> String {
 
 #[test]
 fn a_mistake_is_told_in_the_compilers_words() {
-    let rust = Begun::of("rust", "wrong");
-    rust.replace("src/lib.rs", "environ.path()", "environ.paht()");
-    let said = refused(&rust);
-    assert!(
-        said.starts_with("error: cargo failed\n") && said.contains("no method named `paht`") && said.contains("src/lib.rs:7"),
-        "{said}"
-    );
-    rust.replace("Cargo.toml", "crate-type = [\"cdylib\"]", "");
-    rust.replace("src/lib.rs", "environ.paht()", "environ.path()");
-    assert!(refused(&rust).contains("Cargo.toml makes no component\nhint: its library needs `crate-type = [\"cdylib\"]`"));
-
     let c = Begun::of("c", "wrong");
     c.replace("app.c", "wasgi_format(", "wasgi_fromat(");
     let said = refused(&c);
@@ -345,16 +357,92 @@ fn a_component_names_nothing_of_the_machine_that_built_it() {
     }
 }
 
-/// The tools are the machine's or wasgi's own; the template must not depend on where it is built.
 #[test]
-fn a_rust_application_is_built_by_cargo_alone() {
-    let begun = Begun::of("rust", "by_cargo");
-    let ran = Command::new("cargo")
-        .current_dir(begun.path())
-        .args(["build", "--release", "--quiet", "--target", "wasm32-wasip2", "--target-dir"])
-        .arg(begun.file("target"))
-        .output()
-        .unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    says(&Host::serving(&begun.file("target/wasm32-wasip2/release/by_cargo.wasm"), &[]), "Hello from by_cargo at /caf\u{e9}\n");
+fn a_link_in_a_strangers_project_leads_nowhere() {
+    let secrets = tempfile::tempdir().unwrap();
+    fs::write(secrets.path().join("id"), "secret").unwrap();
+    let begun = Begun::of("c", "linked");
+    fs::create_dir(begun.file("public")).unwrap();
+    std::os::unix::fs::symlink(secrets.path(), begun.file("outside")).unwrap();
+    std::os::unix::fs::symlink(secrets.path().join("id"), begun.file("public/id")).unwrap();
+    fs::write(begun.file("public/.hidden"), "hidden").unwrap();
+    fs::write(begun.file("public/shown"), "shown").unwrap();
+    fs::write(begun.file("wasgi.toml"), "[static]\n\"/s/\" = \"outside\"\n").unwrap();
+    assert_eq!(refused(&begun), "error: static.\"/s/\": HERE/outside leads out of the project\n");
+    fs::write(begun.file("wasgi.toml"), "[static]\n\"/s/\" = \"public\"\n").unwrap();
+    assert!(begun.said(&[]).1.contains("warning: id is left out: it leads out of its folder\n"));
+    let host = begun.served(&[]);
+    let answers = ["/s/shown", "/s/id", "/s/.hidden"].map(|path| host.get(path).text());
+    assert_eq!(answers, ["shown", "Hello from linked at /s/id\n", "Hello from linked at /s/.hidden\n"]);
+
+    fs::remove_dir_all(begun.file(".wasgi")).unwrap();
+    std::os::unix::fs::symlink(secrets.path(), begun.file(".wasgi")).unwrap();
+    let said = refused(&begun);
+    assert_eq!(said, "error: HERE/.wasgi is a link, and is not followed\nhint: remove it: it is wasgi's own, and is made again\n");
+    let ran = wasgi().arg("dev").arg(begun.path()).args(["--bind", "127.0.0.1:0"]).output().unwrap();
+    assert!(!ran.status.success() && fs::read_dir(secrets.path()).unwrap().count() == 1);
+}
+
+/// Go's collector rests while the host may ask for memory: neither an init function nor a limit of the application's own changes that.
+#[test]
+fn go_collects_in_init_functions_and_heeds_a_memory_limit() {
+    let begun = Begun::of("go", "frugal");
+    begun.replace(
+        "app.go",
+        "func init() {",
+        "var garbage []byte\n\nfunc init() {\n\tfor range 400 {\n\t\tgarbage = make([]byte, 1<<20)\n\t}",
+    );
+    begun.replace(
+        "app.go",
+        "\t\tfmt.Fprintf(",
+        "\t\tlength, _ := io.Copy(io.Discard, request.Body)\n\t\tfmt.Fprint(response, length, \" \")\n\t\tfmt.Fprintf(",
+    );
+    begun.replace("app.go", "\t\"fmt\"\n", "\t\"fmt\"\n\t\"io\"\n");
+    let host = begun.served(&["--isolation", "reuse", "-e", "GOMEMLIMIT=2MiB"]);
+    for length in [0, 1_000_000, 3_000_000, 1] {
+        assert_eq!(host.post("/x", "", &vec![b'x'; length]).text(), format!("{length} Hello from frugal at /x\n"));
+    }
+}
+
+/// What runs behind an answer must not act on the next request.
+#[test]
+fn javascript_leaves_nothing_to_do_for_the_next_request() {
+    let begun = Begun::of("javascript", "tidy");
+    let source = "export function application(environ, startResponse) {
+  const write = startResponse('200 OK', []);
+  if (environ.PATH_INFO === '/later') {
+    Promise.resolve().then(() => Promise.resolve()).then(() => write('too late'));
+    queueMicrotask(() => { throw new Error('nobody waits for this'); });
+    Promise.reject(new Error('nor for this'));
+  }
+  return ['done'];
+}
+";
+    fs::write(begun.file("app.js"), source).unwrap();
+    fs::write(begun.file("wasgi.toml"), "[javascript]\nengine = \"quickjs\"\n").unwrap();
+    let host = begun.served(&["--isolation", "reuse", "--concurrency", "1"]);
+    let answers = ["/", "/later", "/", "/"].map(|path| host.get(path).text());
+    assert_eq!([&answers[0], &answers[2], &answers[3]], ["done", "done", "done"]);
+    assert!(answers[1].ends_with("done"), "{}", answers[1]);
+    for line in ["unhandled Error: nobody waits for this", "unhandled Error: nor for this"] {
+        host.logged(&["wasgi::app", line]);
+    }
+}
+
+/// The target is the client's own words: decoding it twice would let it step out of what a path stands for.
+#[test]
+fn adapters_see_the_target_as_the_client_wrote_it() {
+    let javascript = Begun::of("javascript", "target");
+    fs::write(javascript.file("wasgi.toml"), "[javascript]\nengine = \"quickjs\"\n").unwrap();
+    let host = javascript.served(&[]);
+    assert_eq!(host.get("/public/..%2furl").text(), "Hello from target at /public/..%2furl\n");
+    let bad = host.send(b"GET / HTTP/1.1\r\nHost: a%b\r\nConnection: close\r\n\r\n");
+    assert!([400, 200].contains(&bad.code()), "{}", bad.code());
+
+    let go = Begun::of("go", "target");
+    go.replace("app.go", "request.URL.Path)", "request.URL.EscapedPath()+\" \"+request.URL.String()+\" \"+request.Host)");
+    let host = go.served(&[]);
+    assert_eq!(host.get("/a%2Fb?x").text(), "Hello from target at /a%2Fb /a%2Fb?x a.test\n");
+    let options = host.send(b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+    assert_eq!((options.code(), options.text()), (200, String::new()));
 }

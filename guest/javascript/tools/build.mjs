@@ -50,7 +50,10 @@ async function bundle({ project, main, sdk, engine, output }) {
   const [map, code] = [".map", ".js"].map((ending) => outputFiles.find(({ path }) => path.endsWith(ending)).text);
   // Errors name the author's own lines: the SDK maps them by this.
   const { sources, ...rest } = JSON.parse(map);
-  const seen = (source) => relative(project, resolve(dirname(output), source));
+  const seen = (source) => {
+    const file = resolve(dirname(output), source);
+    return file.startsWith(tools) ? `wasgi/${relative(tools, file)}` : relative(project, file);
+  };
   const mapping = JSON.stringify({ ...rest, sources: sources.map(seen) });
   await writeFile(output, `${code}\nglobalThis[Symbol.for("wasgi.map")] = ${JSON.stringify(mapping)};\n`);
 }

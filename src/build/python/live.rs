@@ -66,7 +66,7 @@ impl Live {
             .files
             .keys()
             .cloned()
-            .chain(["wasgi.toml", "requirements.txt", "pyproject.toml"].map(|name| source.folder.join(name)))
+            .chain(["wasgi.toml", "requirements.txt", "pyproject.toml", ".env"].map(|name| source.folder.join(name)))
             .collect();
         Ok(Self {
             source: source.folder.clone(),

@@ -54,7 +54,8 @@ pub(super) fn run(typed: &args::Dev) -> Result<(), Failure> {
     let mut folder: Option<PathBuf> = None;
     loop {
         // From before the project is read: what changes while that fails is not missed.
-        let watched = if typed.no_watch { None } else { folder.as_deref().map(Watched::of).transpose()? };
+        let data = typed.grants.data.as_deref();
+        let watched = if typed.no_watch { None } else { folder.as_deref().map(|folder| Watched::of(folder, data)).transpose()? };
         let ended = match round(typed, &engine, &listener, &mut folder) {
             Ok(ended) => ended,
             // What was served once is being worked on: the next change may mend it.
@@ -74,12 +75,14 @@ pub(super) fn run(typed: &args::Dev) -> Result<(), Failure> {
 }
 
 /// Tells whoever asks what is wrong, until something changes.
-fn told(listener: &TcpListener, failure: &Failure, watched: Watched) -> Result<Ended, Failure> {
+fn told(listener: &TcpListener, failure: &Failure, mut watched: Watched) -> Result<Ended, Failure> {
     let listener = listener.try_clone().map_err(|error| Failure::of(&error))?;
     let (changed, change) = oneshot::channel();
+    let _stop = watched.stop();
     std::thread::spawn(move || {
-        watched.changed();
-        changed.send(()).unwrap_or_default();
+        if watched.next() {
+            changed.send(()).unwrap_or_default();
+        }
     });
     app::runtime()?.block_on(async {
         let mut ended = Ended::Stopped;
@@ -100,8 +103,10 @@ fn round(typed: &args::Dev, engine: &Engine, listener: &TcpListener, folder: &mu
     request.purpose = Purpose::Development;
     let started = Instant::now();
     // From before it is compiled: what changes meanwhile is compiled again.
-    let watched = if typed.no_watch { None } else { Some(Watched::of(&request.source.folder)?) };
+    let data = typed.grants.data.as_deref();
+    let mut watched = if typed.no_watch { None } else { Some(Watched::of(&request.source.folder, data)?) };
     let made = Ready::of(typed, engine, &request)?;
+    watched.iter_mut().for_each(Watched::built);
     Talk.step("build", &format!("in {:.1} s", started.elapsed().as_secs_f64()));
     *folder = Some(request.source.folder.clone());
     let listener = listener.try_clone().map_err(|error| Failure::of(&error))?;

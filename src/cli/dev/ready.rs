@@ -10,7 +10,7 @@ use super::super::{
 };
 use crate::{
     artifact::Start,
-    build::{Language, Live, Module, Request},
+    build::{Language, Live, Module, Request, refuse_link},
     sandbox::{App, AppOptions, Engine, Isolation, TenantLog},
     server::StaticFolder,
     tenant::TenantId,
@@ -69,13 +69,20 @@ fn options(typed: &args::Dev, request: &Request, kept_folders: &[String]) -> Res
     let limits = typed.limits.0.clone();
     let mut typed_environment = typed.grants.environment.clone();
     let own = request.source.folder.join(".env");
+    for part in [".env", ".wasgi", DATA] {
+        refuse_link(&request.source.folder.join(part))?;
+    }
     if own.is_file() {
         typed_environment.env_file.insert(0, own);
     }
     let mut variables: BTreeMap<_, _> = request.settings.env.clone();
     variables.extend(environment::of(&typed_environment)?);
     let name = request.settings.name.clone().unwrap_or_else(|| request.source.name());
-    let mut options = AppOptions::new(TenantLog::new(TenantId::of(&name), &limits));
+    let tenant = match &typed.grants.tenant {
+        Some(name) => TenantId::new(name).map_err(|bad| Failure::usage(bad.to_string(), ""))?,
+        None => TenantId::of(&name),
+    };
+    let mut options = AppOptions::new(TenantLog::new(tenant, &limits));
     options.environment = variables.into_iter().collect();
     options.isolation = Isolation::Reuse;
     let data = typed.grants.data.clone().unwrap_or_else(|| request.source.folder.join(DATA));
