@@ -45,8 +45,8 @@ fn files(language: &Language) -> &'static [(&'static str, &'static str)] {
 pub(super) fn provide(folder: &Path, language: &Language) -> Result<(), BuildFault> {
     let own = folder.join(FOLDER);
     // A stranger's project may have it lead anywhere.
-    for part in ["", "sdk", "wit"] {
-        refuse_link(&own.join(part))?;
+    for folder in [&own, &own.join("sdk"), &own.join("wit")] {
+        refuse_link(folder)?;
     }
     // In the application's workspace, the SDK is a member and no workspace of its own.
     let sdk = files(language).iter().map(|(name, text)| (own.join("sdk").join(name), text.replace("\n[workspace]\n", "")));
