@@ -29,7 +29,6 @@ pub fn app(name: &str, argument: &str, _: &Environ, start_response: StartRespons
         "trap-after-first" => start(start_response, &[]).map(|()| two(|| trap().map(|_| Vec::new()))),
         "trap-in-close" => start(start_response, &[]).map(|()| Body::from("hello").on_close(|| trap().map(drop))),
         "exit" => std::process::exit(argument.parse().unwrap_or(0)),
-        "chunk" => start(start_response, &[]).map(|()| Body::from(vec![b'x'; argument.parse().unwrap_or(0)])),
         "empty-chunks-for-ever" => {
             start(start_response, &[]).map(|()| Body::stream(std::iter::repeat_with(|| Ok::<_, String>(Vec::new()))))
         }

@@ -134,10 +134,9 @@ fn unknown_flags_and_bad_values_are_usage_errors() {
 #[test]
 fn no_application_or_two_are_told() {
     let hint = "hint: name it: `wasgi build DIR`, or `wasgi build module:name`\n";
-    assert_eq!(
-        build(&[("main.py", "")], "."),
-        (1, format!("error: no application in HERE: it has neither manage.py nor wsgi.py nor app.py\n{hint}"))
-    );
+    let files =
+        "none of manage.py, wsgi.py, app.py (Python), Cargo.toml (Rust), go.mod (Go), package.json, app.js (JavaScript), a .c file (C)";
+    assert_eq!(build(&[("main.py", "")], "."), (1, format!("error: no application in HERE: it has {files}\n{hint}")));
     let (code, said) = build(&[("app.py", "x = 1\n")], ".");
     let expected = "error: the module `app` has no application; looked for `app`, `application`, `create_app()`, `make_app()` and a Flask instance\nhint: name it: `wasgi build module:name`\n";
     assert_eq!((code, said.as_str()), (1, expected));

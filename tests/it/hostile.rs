@@ -128,12 +128,12 @@ fn s68_a_trap_in_any_call_harms_its_own_request_only() {
 
 #[test]
 fn a_chunk_is_taken_under_and_at_its_limit_and_traps_over_it() {
-    let host = Host::behaving(&[]);
+    let host = Host::serving(&guest("examples/raw_chunk"), &[]);
     for size in [1_048_575, 1_048_576] {
-        let reply = host.get(&format!("/chunk/{size}"));
+        let reply = host.get(&format!("/?{size}"));
         assert_eq!((reply.body.len(), reply.whole), (size, true));
     }
-    assert_eq!(stopped(&host, "/chunk/1048577", "trap"), (500, true));
+    assert_eq!(stopped(&host, "/?1048577", "trap"), (500, true));
     host.logged(&["wasgi::app", "a chunk of 1048577 bytes is above the limit of 1048576"]);
 }
 

@@ -66,7 +66,7 @@ fn says(host: &Host, expected: &str) {
 }
 
 #[test]
-fn a_new_application_in_rust_is_built_and_served_and_cargo_alone_builds_it_too() {
+fn a_new_application_in_rust_is_built_and_served_also_by_cargo_alone_and_while_it_is_written() {
     let begun = Begun::of("rust", "in_rust");
     says(&begun.served(&[]), "Hello from in_rust at /caf\u{e9}\n");
 
@@ -91,6 +91,13 @@ fn a_new_application_in_rust_is_built_and_served_and_cargo_alone_builds_it_too()
         .unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     says(&Host::serving(&begun.file("target/wasm32-wasip2/release/in_rust.wasm"), &[]), "By cargo: in_rust at /caf\u{e9}\n");
+
+    begun.replace("src/lib.rs", "By cargo:", "Hello from");
+    let host = developed(&begun, "src/lib.rs", ("environ.path()", "environ.paht()"), "no method named `paht`");
+    begun.replace("src/lib.rs", "    Ok(", "    if environ.path() == \"/trap\" {\n        panic!(\"on purpose\");\n    }\n    Ok(");
+    until(&host, "/trap", |reply| reply.code() == 500);
+    shows(&host, "/trap", "<h2>src/lib.rs line 8</h2>", "panic!(&quot;on purpose&quot;)");
+    host.logged(&["on purpose"]);
 }
 
 #[test]
@@ -271,16 +278,6 @@ fn developed(begun: &Begun, file: &str, broken: (&str, &str), told: &str) -> Hos
     begun.replace(file, broken.1, broken.0);
     until(&host, "/", |reply| reply.code() == 200 && reply.text().contains("Good day from"));
     host
-}
-
-#[test]
-fn rust_is_served_while_it_is_written() {
-    let begun = Begun::of("rust", "dev_rust");
-    let host = developed(&begun, "src/lib.rs", ("environ.path()", "environ.paht()"), "no method named `paht`");
-    begun.replace("src/lib.rs", "    Ok(", "    if environ.path() == \"/trap\" {\n        panic!(\"on purpose\");\n    }\n    Ok(");
-    until(&host, "/trap", |reply| reply.code() == 500);
-    shows(&host, "/trap", "<h2>src/lib.rs line 8</h2>", "panic!(&quot;on purpose&quot;)");
-    host.logged(&["on purpose"]);
 }
 
 #[test]
