@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
+
 use crate::support::{DEADLINE, Host, Reply, wasgi};
 
 /// An application that `wasgi new` began.
@@ -442,4 +444,21 @@ fn adapters_see_the_target_as_the_client_wrote_it() {
     assert_eq!(host.get("/a%2Fb?x").text(), "Hello from target at /a%2Fb /a%2Fb?x a.test\n");
     let options = host.send(b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
     assert_eq!((options.code(), options.text()), (200, String::new()));
+}
+
+/// A build that hangs, here at a pipe that nobody writes to, must not hold the person.
+#[test]
+fn a_build_is_ended_by_a_signal() {
+    let begun = Begun::of("c", "endless");
+    let mut host = Host::developing(&begun.path());
+    let pipe = begun.file("pipe");
+    let status = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(status.success());
+    begun.replace("app.c", "#include \"wasgi.h\"", "#include \"wasgi.h\"\n#include \"pipe\"");
+    host.logged(&["change", "beginning again"]);
+    // Whoever opens it to write goes on when the compiler has opened it to read.
+    let held = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    host.signal(Signal::TERM);
+    assert_eq!(host.exit_code(), Some(130));
+    drop(held);
 }

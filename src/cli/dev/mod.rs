@@ -2,6 +2,7 @@
 //! instance, a change of what is installed begins again. In other languages every change is compiled, and served when that succeeds. While
 //! there is nothing to serve, whoever asks is told why.
 
+mod interrupt;
 mod ready;
 mod watch;
 
@@ -13,9 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{signal::ctrl_c, sync::oneshot};
+use tokio::sync::oneshot;
 
 use self::{
+    interrupt::Interrupt,
     ready::Ready,
     watch::{Follow, Watched},
 };
@@ -51,18 +53,19 @@ pub(super) fn run(typed: &args::Dev) -> Result<(), Failure> {
     // Bound once: who asks while things are built waits.
     let listener =
         TcpListener::bind(typed.bind).map_err(|error| unbound(&io::Error::new(error.kind(), format!("{}: {error}", typed.bind))))?;
+    let interrupt = Interrupt::listen()?;
     let mut folder: Option<PathBuf> = None;
     loop {
         // From before the project is read: what changes while that fails is not missed.
         let data = typed.grants.data.as_deref();
         let watched = if typed.no_watch { None } else { folder.as_deref().map(|folder| Watched::of(folder, data)).transpose()? };
-        let ended = match round(typed, &engine, &listener, &mut folder) {
+        let ended = match round(typed, &engine, &listener, &mut folder, &interrupt) {
             Ok(ended) => ended,
             // What was served once is being worked on: the next change may mend it.
             Err(failure) => match watched {
                 Some(watched) => {
                     failure.print();
-                    told(&listener, &failure, watched)?
+                    told(&listener, &failure, watched, &interrupt)?
                 }
                 None => return Err(failure),
             },
@@ -75,7 +78,7 @@ pub(super) fn run(typed: &args::Dev) -> Result<(), Failure> {
 }
 
 /// Tells whoever asks what is wrong, until something changes.
-fn told(listener: &TcpListener, failure: &Failure, mut watched: Watched) -> Result<Ended, Failure> {
+fn told(listener: &TcpListener, failure: &Failure, mut watched: Watched, interrupt: &Interrupt) -> Result<Ended, Failure> {
     let listener = listener.try_clone().map_err(|error| Failure::of(&error))?;
     let (changed, change) = oneshot::channel();
     let _stop = watched.stop();
@@ -88,7 +91,7 @@ fn told(listener: &TcpListener, failure: &Failure, mut watched: Watched) -> Resu
         let mut ended = Ended::Stopped;
         let until = async {
             tokio::select! {
-                () = interrupted() => {}
+                () = interrupt.came() => {}
                 changed = change => if changed.is_ok() { ended = Ended::Rebuild },
             }
         };
@@ -98,22 +101,34 @@ fn told(listener: &TcpListener, failure: &Failure, mut watched: Watched) -> Resu
 }
 
 /// Builds and serves until something ends that; `folder` is the project's, once it was served.
-fn round(typed: &args::Dev, engine: &Engine, listener: &TcpListener, folder: &mut Option<PathBuf>) -> Result<Ended, Failure> {
+fn round(
+    typed: &args::Dev,
+    engine: &Engine,
+    listener: &TcpListener,
+    folder: &mut Option<PathBuf>,
+    interrupt: &Interrupt,
+) -> Result<Ended, Failure> {
     let mut request = build::request(&typed.app, None, typed.allow_sdist, &typed.common)?;
     request.purpose = Purpose::Development;
     let started = Instant::now();
     // From before it is compiled: what changes meanwhile is compiled again.
     let data = typed.grants.data.as_deref();
     let mut watched = if typed.no_watch { None } else { Some(Watched::of(&request.source.folder, data)?) };
-    let made = Ready::of(typed, engine, &request)?;
+    let made = interrupt.ending(|| Ready::of(typed, engine, &request))?;
     watched.iter_mut().for_each(Watched::built);
     Talk.step("build", &format!("in {:.1} s", started.elapsed().as_secs_f64()));
     *folder = Some(request.source.folder.clone());
     let listener = listener.try_clone().map_err(|error| Failure::of(&error))?;
-    app::runtime()?.block_on(serve(listener, typed, made, watched))
+    app::runtime()?.block_on(serve(listener, typed, made, watched, interrupt))
 }
 
-async fn serve(listener: TcpListener, typed: &args::Dev, made: Ready, watched: Option<Watched>) -> Result<Ended, Failure> {
+async fn serve(
+    listener: TcpListener,
+    typed: &args::Dev,
+    made: Ready,
+    watched: Option<Watched>,
+    interrupt: &Interrupt,
+) -> Result<Ended, Failure> {
     let Ready { app, sources, static_folders, live } = made;
     let app = Arc::new(app);
     // Buffered: every framework reads that.
@@ -141,26 +156,11 @@ async fn serve(listener: TcpListener, typed: &args::Dev, made: Ready, watched: O
     server
         .run(async {
             tokio::select! {
-                () = interrupted() => {}
+                () = interrupt.came() => {}
                 Ok(()) = asked => ended = Ended::Rebuild,
             }
         })
         .await;
     drop(follow);
     Ok(ended)
-}
-
-/// SIGINT or SIGTERM.
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => drop(terminate.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        interrupted = ctrl_c() => drop(interrupted),
-        () = terminated => {}
-    }
 }
