@@ -11,8 +11,9 @@
  *     }
  *
  * The five nouns of the PEP are five files: environ.c, input.c, errors.c, start_response.c, body.c. What the PEP calls native strings are
- * here the bytes of the wire, with a NUL behind them; a request with a NUL in it is answered with 400, and your application is not asked. One request is served at a time; all that the SDK hands out lives until the body of
- * that request is closed. Static and malloc'ed memory is the application's own, and lives as long as its instance.
+ * here the bytes of the wire, with a NUL behind them; a request with a NUL in it is answered with 400, and your application is not asked.
+ * One request is served at a time; all that the SDK hands out lives until the body of that request is closed. Static and malloc'ed memory
+ * is the application's own, and lives as long as its instance.
  */
 #ifndef WASGI_H
 #define WASGI_H
@@ -130,7 +131,7 @@ wasgi_body wasgi_empty(void);
 /* Simplest: the head and the body in one. */
 wasgi_body wasgi_respond(const char *status, const char *content_type, const void *data, size_t length);
 
-/* What went wrong, for the tenant's log; the client is answered with 500 and learns nothing. `kind` is a literal. Return it from
+/* What went wrong, for the tenant's log; the client is answered with 500 and learns nothing. Return it from
  * `application`, or WASGI_RAISED from `next` and -1 from `close` behind it. */
 __attribute__((format(printf, 2, 3))) wasgi_body wasgi_raise(const char *kind, const char *format, ...);
 /* What was raised last, again: a head that was refused. */

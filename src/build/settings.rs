@@ -71,10 +71,10 @@ pub struct JavaScript {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// Firefox's, with the interfaces of the web: 12 MB.
+    /// Firefox's, with the interfaces of the web.
     #[default]
     StarlingMonkey,
-    /// Small: 1.6 MB.
+    /// Small.
     QuickJs,
 }
 

@@ -15,8 +15,10 @@ use wasmparser::{Parser, Payload};
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
-/// Rows of a table at most; a row has 12 bytes. A component of 10 MB has some 200 000.
+/// Rows of a table at most; a row has 12 bytes.
 const ROWS: usize = 4 << 20;
+/// Files that it names at most: names are their author's, and may be long.
+const FILES: usize = 16 << 10;
 /// The longest name of a file.
 const NAME: usize = 4 << 10;
 const ROW: usize = 12;
@@ -75,7 +77,7 @@ fn read(sections: &[(&str, &[u8])], code: u32, rows: &mut Vec<Row>, files: &mut 
             begins = row.end_sequence();
             let place = u32::try_from(row.address()).ok().and_then(|address| address.checked_add(code));
             let (Some(place), false) = (place, dead) else { continue };
-            if rows.len() >= ROWS {
+            if rows.len() >= ROWS || files.len() >= FILES {
                 return Ok(());
             }
             let at = usize::try_from(row.file_index()).unwrap_or(usize::MAX);
@@ -107,7 +109,7 @@ fn name(dwarf: &Dwarf<Slice<'_>>, unit: &Unit<Slice<'_>>, header: &LineProgramHe
         Some(value.to_string_lossy().chars().take(NAME / 4).collect())
     };
     let folder = file.directory(header).and_then(text).unwrap_or_default();
-    let begun = unit.comp_dir.map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
+    let begun = unit.comp_dir.map(|folder| folder.to_string_lossy().chars().take(NAME / 4).collect::<String>()).unwrap_or_default();
     let path = Path::new(&begun).join(folder).join(text(file.path_name())?);
     Some(path.display().to_string())
 }
