@@ -43,10 +43,19 @@ pub enum ClientFault {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// The request's head is longer than the limit.
-    #[error("request header fields too large")]
-    HeadTooLarge,
-    /// The body did not arrive in time.
+    /// The request line is longer than the limit.
+    #[error("URI too long: the limit of the request line is {limit} bytes")]
+    TargetTooLong {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The request's head is longer than a limit.
+    #[error("request header fields too large: {0}")]
+    HeadTooLarge(String),
+    /// Neither HTTP/1.0 nor HTTP/1.1.
+    #[error("HTTP version not supported: this is HTTP/1.1")]
+    Version,
+    /// The head or the body did not arrive in time.
     #[error("request timeout")]
     TimedOut,
     /// The client left before its body was whole.
@@ -284,7 +293,9 @@ impl Fault {
                 ClientFault::NotFound => StatusCode::NOT_FOUND,
                 ClientFault::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
                 ClientFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                ClientFault::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                ClientFault::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
+                ClientFault::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                ClientFault::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 ClientFault::TimedOut => StatusCode::REQUEST_TIMEOUT,
                 ClientFault::Expectation => StatusCode::EXPECTATION_FAILED,
                 ClientFault::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,

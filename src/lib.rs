@@ -13,6 +13,7 @@ pub mod cli;
 pub mod environ;
 pub mod exchange;
 pub mod fault;
+pub mod framing;
 pub mod limits;
 pub mod response;
 pub mod sandbox;
@@ -22,6 +23,7 @@ pub mod tenant;
 
 pub use self::{
     artifact::{Artifacts, Loaded, Start},
+    environ::{Forwarding, Proxies},
     exchange::{Route, Uploads},
     limits::Limits,
     sandbox::{App, AppOptions, Engine, Folder, Isolation, Storage, TenantLog},

@@ -145,6 +145,10 @@ limits! {
     request_body_bytes, "max-body", Bytes, 10 * MIB, 0, 1 << 50;
     /// A chunked upload that is buffered for CONTENT_LENGTH: what stays in memory; the rest waits in a temporary file.
     buffered_body_bytes, "buffer-memory", Bytes, MIB, 0, GIB;
+    /// The request line.
+    request_line_bytes, "max-request-line", Bytes, 8 * KIB, 64, 60 * KIB;
+    /// One field of a request's head: its name, its value and what stands between.
+    request_field_bytes, "max-field", Bytes, 8 * KIB, 64, 60 * KIB;
     /// The request's head (request line and fields) as read from the wire.
     request_head_bytes, "max-head", Bytes, 72 * KIB, 8 * KIB, MIB;
     /// Fields of a request's head.
@@ -177,8 +181,10 @@ limits! {
     connections, "max-connections", Count, 4_096, 1, 1_000_000;
     /// Connections of one peer address.
     peer_connections, "max-peer-connections", Count, 256, 1, 1_000_000;
-    /// Longest time to send a request's head, and longest idle time of a connection that is kept alive.
+    /// Longest time to send a request's head; it begins with a connection, and with a further request's first byte.
     head_read_ms, "head-read-timeout", Millis, 10 * SECOND, 1, 10 * MINUTE;
+    /// Longest time that a connection waits for its next request.
+    idle_ms, "idle-timeout", Millis, 15 * SECOND, 1, 60 * MINUTE;
     /// A component's file, its bundle included.
     component_bytes, "max-component", Bytes, 100 * MIB, KIB, 4 * GIB;
     /// The files of a bundle, unpacked.

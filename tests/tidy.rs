@@ -10,7 +10,7 @@ use std::{
 /// The layers, lowest first. A file may use its own layer and those before it.
 const LAYERS: [&[&str]; 7] = [
     &["limits", "tenant", "fault"],
-    &["environ", "response"],
+    &["environ", "framing", "response"],
     &["sandbox"],
     &["exchange"],
     &["server"],

@@ -4,6 +4,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::proxies::ProxyFlags;
 use crate::{
     build::Template,
     exchange::Uploads,
@@ -221,6 +222,8 @@ pub(super) struct Serve {
     /// Compile and end: what `serve` starts a process of its own for
     #[arg(long, hide = true)]
     pub compile_only: bool,
+    #[command(flatten)]
+    pub proxies: ProxyFlags,
     #[command(flatten)]
     pub grants: Grants,
     #[command(flatten)]

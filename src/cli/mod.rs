@@ -13,6 +13,7 @@ mod fault;
 mod inspect;
 mod manage;
 mod new;
+mod proxies;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};

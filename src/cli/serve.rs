@@ -50,7 +50,14 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     };
     let route = Route { app: Arc::new(loaded.app), mount, uploads };
     let stop_grace = Duration::from_secs(typed.stop_grace.into());
-    app::runtime()?.block_on(serve(Config { bind: typed.bind, route, static_folders, stop_grace, errors: Errors::Hidden }))
+    app::runtime()?.block_on(serve(Config {
+        bind: typed.bind,
+        route,
+        static_folders,
+        stop_grace,
+        errors: Errors::Hidden,
+        proxies: typed.proxies.proxies(),
+    }))
 }
 
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {

@@ -5,14 +5,19 @@
 //!
 //! Next: [`crate::exchange`] hands the result to the guest.
 
+mod forwarded;
+mod head;
 mod headers;
 mod path;
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{Method, Uri, Version, request::Parts};
+use http::Version;
 
-pub use self::headers::{Length, content_length};
+pub use self::{
+    forwarded::{Forwarding, Origin, Proxies, Scheme},
+    head::{Head, Length},
+};
 use crate::{fault::ClientFault, tenant::Mount};
 
 /// The client's end of the connection; not interchangeable with [`Local`].
@@ -26,9 +31,7 @@ pub struct Local(pub SocketAddr);
 /// What the environ says of the place where the application runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
-    /// The client's end of the connection.
-    pub peer: Peer,
-    /// Our end.
+    /// Our end of the connection.
     pub local: Local,
     /// Where the application is mounted.
     pub mount: &'a Mount,
@@ -43,33 +46,36 @@ pub struct Surroundings<'a> {
 pub struct Environ(Vec<(String, String)>);
 
 impl Environ {
-    /// The environ of a request whose body has the length `length`, as [`content_length`] found it.
+    /// The environ of a request.
     ///
     /// # Errors
-    /// [`ClientFault`] for a request that breaks a rule of HTTP, or lies outside of the mount.
-    pub fn new(head: &Parts, length: Length, around: &Surroundings<'_>) -> Result<Self, ClientFault> {
-        let host = headers::host(head)?;
-        let target = Target::of(&head.method, &head.uri)?;
-        let path = path::decode(target.path);
-        let path_info = around.mount.path_info(&path).ok_or(ClientFault::NotFound)?;
+    /// [`ClientFault::NotFound`] when it lies outside of the mount.
+    pub fn new(head: &Head, around: &Surroundings<'_>) -> Result<Self, ClientFault> {
+        let (parts, target, origin) = (head.parts(), head.target(), head.origin());
+        let path_info = around.mount.path_info(&target.path).ok_or(ClientFault::NotFound)?;
 
-        let mut environ = Self(Vec::with_capacity(24 + head.headers.len()));
-        environ.set("REQUEST_METHOD", head.method.as_str());
-        environ.set("SCRIPT_NAME", around.mount.script_name());
+        let mut environ = Self(Vec::with_capacity(24 + parts.headers.len()));
+        environ.set("REQUEST_METHOD", parts.method.as_str());
+        environ.set("SCRIPT_NAME", &format!("{}{}", origin.prefix.script_name(), around.mount.script_name()));
         environ.set("PATH_INFO", path_info);
         environ.set("QUERY_STRING", &target.query);
         environ.set("REQUEST_URI", &target.raw);
         environ.set("RAW_URI", &target.raw);
-        environ.set("SERVER_PROTOCOL", protocol(head.version)?);
+        environ.set("SERVER_PROTOCOL", protocol(parts.version));
         environ.set("SERVER_NAME", &bracketed(around.local.0.ip()));
         environ.set("SERVER_PORT", &around.local.0.port().to_string());
         environ.set("SERVER_SOFTWARE", "wasgi");
         environ.set("GATEWAY_INTERFACE", "CGI/1.1");
-        environ.set("REMOTE_ADDR", &around.peer.0.ip().to_canonical().to_string());
-        environ.set("REMOTE_PORT", &around.peer.0.port().to_string());
-        headers::insert(head, host, length, &mut environ)?;
+        environ.set("REMOTE_ADDR", &origin.client.to_string());
+        if let Some(port) = origin.port {
+            environ.set("REMOTE_PORT", &port.to_string());
+        }
+        if origin.scheme == Scheme::Https {
+            environ.set("HTTPS", "on");
+        }
+        headers::insert(head, &mut environ);
         environ.set("wsgi.version", "1.0");
-        environ.set("wsgi.url_scheme", "http");
+        environ.set("wsgi.url_scheme", origin.scheme.as_str());
         environ.flag("wsgi.multithread", false);
         environ.flag("wsgi.multiprocess", true);
         environ.flag("wsgi.run_once", around.run_once);
@@ -105,35 +111,9 @@ impl Environ {
     }
 }
 
-/// The request's target, in its parts (RFC 9112, section 3.2).
-struct Target<'a> {
-    path: &'a str,
-    query: String,
-    raw: String,
-}
-
-impl<'a> Target<'a> {
-    fn of(method: &Method, uri: &'a Uri) -> Result<Self, ClientFault> {
-        if method == Method::CONNECT {
-            return Err(ClientFault::Method("CONNECT is for proxies"));
-        }
-        let raw = path::native(&uri.to_string());
-        match uri.path() {
-            "*" if method == Method::OPTIONS => Ok(Self { path: "", query: String::new(), raw }),
-            path if path.starts_with('/') => Ok(Self { path, query: path::native(uri.query().unwrap_or_default()), raw }),
-            "" if uri.scheme().is_some() => Ok(Self { path: "/", query: path::native(uri.query().unwrap_or_default()), raw }),
-            _ => Err(ClientFault::Malformed("the target is neither a path nor an absolute URI")),
-        }
-    }
-}
-
-/// S13: the client's version.
-fn protocol(version: Version) -> Result<&'static str, ClientFault> {
-    match version {
-        Version::HTTP_10 => Ok("HTTP/1.0"),
-        Version::HTTP_11 => Ok("HTTP/1.1"),
-        _ => Err(ClientFault::Malformed("neither HTTP/1.0 nor HTTP/1.1")),
-    }
+/// S13: the client's version; a [`Head`] has no other.
+fn protocol(version: Version) -> &'static str {
+    if version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }
 }
 
 /// RFC 3875, section 4.1.14: an IPv6 address as SERVER_NAME stands in brackets.

@@ -9,7 +9,7 @@ pub(super) fn decode(path: &str) -> String {
     percent_decode_str(path).map(char::from).collect()
 }
 
-/// What a client sent unencoded, byte by byte (S3, S10).
-pub(super) fn native(text: &str) -> String {
-    text.bytes().map(char::from).collect()
+/// What a client sent, byte by byte (S3, S10, S18).
+pub(super) fn native(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }

@@ -6,18 +6,15 @@ use proptest::prelude::*;
 use super::*;
 
 fn around(mount: &Mount) -> Surroundings<'_> {
-    Surroundings {
-        peer: Peer(([192, 0, 2, 7], 4321).into()),
-        local: Local(([127, 0, 0, 1], 8000).into()),
-        mount,
-        run_once: true,
-        request_id: "00ff",
-    }
+    Surroundings { local: Local(([127, 0, 0, 1], 8000).into()), mount, run_once: true, request_id: "00ff" }
 }
 
 fn environ_at(mount: &Mount, request: http::request::Builder) -> Result<Environ, ClientFault> {
-    let (head, ()) = request.body(()).unwrap().into_parts();
-    Environ::new(&head, content_length(&head)?, &around(mount))
+    Environ::new(&head_of(request)?, &around(mount))
+}
+
+fn head_of(request: http::request::Builder) -> Result<Head, ClientFault> {
+    Head::new(request.body(()).unwrap().into_parts().0, Peer(([192, 0, 2, 7], 4321).into()), &Proxies::default())
 }
 
 fn environ_of(request: http::request::Builder) -> Result<Environ, ClientFault> {
@@ -75,7 +72,7 @@ fn s7_s8_paths_are_decoded_to_bytes_and_not_normalised() {
 
 #[test]
 fn s3_s10_a_raw_target_stays_bytes() {
-    let uri = Uri::from_maybe_shared(bytes::Bytes::from_static("/\u{e9}?q=\u{20ac}".as_bytes())).unwrap();
+    let uri = http::Uri::from_maybe_shared(bytes::Bytes::from_static("/\u{e9}?q=\u{20ac}".as_bytes())).unwrap();
     let environ = environ_of(Request::builder().uri(uri).header("Host", "a")).unwrap();
     assert_eq!((environ.value("PATH_INFO"), environ.value("QUERY_STRING")), (Some("/\u{c3}\u{a9}"), Some("q=\u{e2}\u{82}\u{ac}")));
     assert_eq!(environ.value("REQUEST_URI"), Some("/\u{c3}\u{a9}?q=\u{e2}\u{82}\u{ac}"));
@@ -106,10 +103,28 @@ fn s11_content_variables_have_no_http_twin() {
 #[test]
 fn s12_an_ipv6_server_name_stands_in_brackets() {
     let mount = Mount::default();
-    let (head, ()) = get("/").body(()).unwrap().into_parts();
     let around = Surroundings { local: Local("[::1]:80".parse().unwrap()), ..around(&mount) };
-    let environ = Environ::new(&head, Length::None, &around).unwrap();
+    let environ = Environ::new(&head_of(get("/")).unwrap(), &around).unwrap();
     assert_eq!((environ.value("SERVER_NAME"), environ.value("SERVER_PORT")), (Some("[::1]"), Some("80")));
+}
+
+#[test]
+fn s21_s26_what_a_trusted_proxy_says_is_in_the_environ() {
+    let fields = vec![Forwarding::For, Forwarding::Proto, Forwarding::Host, Forwarding::Prefix];
+    let proxies = Proxies { networks: vec!["192.0.2.0/24".parse().unwrap()], hops: 1, fields };
+    let request = get("/app/x").header("X-Forwarded-For", "1.2.3.4").header("X-Forwarded-Proto", "https");
+    let request = request.header("X-Forwarded-Host", "b.test").header("X-Forwarded-Prefix", "/out");
+    let head = Head::new(request.body(()).unwrap().into_parts().0, Peer(([192, 0, 2, 7], 4321).into()), &proxies).unwrap();
+    let environ = Environ::new(&head, &around(&Mount::new("/app").unwrap())).unwrap();
+    let of = |name| environ.value(name);
+    assert_eq!((of("REMOTE_ADDR"), of("REMOTE_PORT"), of("HTTP_HOST")), (Some("1.2.3.4"), None, Some("b.test")));
+    assert_eq!(
+        (of("wsgi.url_scheme"), of("HTTPS"), of("SCRIPT_NAME"), of("PATH_INFO")),
+        (Some("https"), Some("on"), Some("/out/app"), Some("/x"))
+    );
+    let garbled = get("/").header("X-Forwarded-Host", "b test").body(()).unwrap().into_parts().0;
+    let refused = Head::new(garbled, Peer(([192, 0, 2, 7], 4321).into()), &proxies);
+    assert_eq!(refused.map(drop), Err(ClientFault::Malformed("the forwarded host is no host name")));
 }
 
 #[test]
@@ -214,9 +229,10 @@ proptest! {
             }
         }
         let Ok(request) = request.body(()) else { return Ok(()) };
-        let (head, ()) = request.into_parts();
+        let peer = Peer(([192, 0, 2, 7], 4321).into());
         let mount = Mount::default();
-        if let Ok(environ) = content_length(&head).and_then(|length| Environ::new(&head, length, &around(&mount))) {
+        let head = Head::new(request.into_parts().0, peer, &Proxies::default());
+        if let Ok(environ) = head.and_then(|head| Environ::new(&head, &around(&mount))) {
             let pairs = environ.into_pairs();
             let names: std::collections::HashSet<_> = pairs.iter().map(|(name, _)| name).collect();
             prop_assert_eq!(names.len(), pairs.len());

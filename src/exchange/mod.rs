@@ -13,7 +13,6 @@ mod tasks;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::request::Parts;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,11 +22,11 @@ pub use self::{
     tasks::Tasks,
 };
 use crate::{
-    environ::{Environ, Length, Local, Peer, Surroundings, content_length},
+    environ::{Environ, Head, Length, Local, Surroundings},
     fault::{BusyFault, ClientFault, Fault, GuestFault, HostFault, Outcome, Stopped},
     limits::Limits,
     response::{Asked, Reply},
-    sandbox::{App, Body, Exchange, Finished, Input, InputFault, Instance, Isolation, Timeline, Wire},
+    sandbox::{App, Body, Exchange, Finished, Hints, Input, InputFault, Instance, Isolation, Timeline, Wire},
     tenant::Mount,
 };
 
@@ -46,16 +45,16 @@ pub type ClientBody = UnsyncBoxBody<Bytes, InputFault>;
 
 /// A request, and where it came from.
 pub struct Request {
-    /// Method, target, version, fields.
-    pub head: Parts,
+    /// Method, target, version, fields, and where it comes from.
+    pub head: Head,
     /// The body, unread.
     pub body: ClientBody,
-    /// The client's end of the connection.
-    pub peer: Peer,
     /// Our end.
     pub local: Local,
     /// The id that its log lines carry.
     pub id: String,
+    /// Takes the application's early hints, until the head is there.
+    pub hints: mpsc::Sender<Hints>,
 }
 
 /// The application that serves a request, and how.
@@ -97,18 +96,17 @@ pub async fn run(
     report: impl FnOnce(Report) + Send + 'static,
     tasks: &Tasks,
 ) -> Result<Answer, Fault> {
-    let Request { head, body, peer, local, id } = request;
+    let Request { head, body, local, id, hints } = request;
     let limits = route.app.limits();
-    let body = Drained::new(body, tasks.clone());
+    let body = Drained::new(body, head.length(), tasks.clone());
 
-    let length = content_length(&head)?;
-    if matches!(length, Length::Known(bytes) if bytes > limits.request_body_bytes) {
+    if matches!(head.length(), Length::Known(bytes) if bytes > limits.request_body_bytes) {
         return Err(ClientFault::TooLarge { limit: limits.request_body_bytes }.into());
     }
     let run_once = route.app.options().isolation == Isolation::Request;
-    let around = Surroundings { peer, local, mount: &route.mount, run_once, request_id: &id };
-    let mut environ = Environ::new(&head, length, &around)?;
-    let input = match (route.uploads, length) {
+    let around = Surroundings { local, mount: &route.mount, run_once, request_id: &id };
+    let mut environ = Environ::new(&head, &around)?;
+    let input = match (route.uploads, head.length()) {
         (Uploads::Buffered, Length::Chunked) => {
             let (bytes, body) = buffer::whole(body, limits).await?;
             environ.set_buffered_length(bytes);
@@ -119,9 +117,9 @@ pub async fn run(
 
     let (head_sender, head_receiver) = oneshot::channel();
     let (frames, frames_receiver) = mpsc::channel(1);
-    let wire = Wire { head: Some(head_sender), frames };
+    let wire = Wire { head: Some(head_sender), frames, hints };
     let timeline = Arc::new(Timeline::new(limits));
-    let exchange = Exchange { request_id: id, input, wire, asked: Asked::from(&head.method), timeline };
+    let exchange = Exchange { request_id: id, input, wire, asked: Asked::from(&head.parts().method), timeline };
     let app = Arc::clone(&route.app);
     let guest = tasks.spawn(async move {
         let ended = drive(&app, environ, exchange).await;

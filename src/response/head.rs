@@ -72,6 +72,18 @@ impl Head {
         Ok(head)
     }
 
+    /// Checks what early hints are made of: like a head, but nothing that says how long something is (RFC 9110, section 8.6).
+    ///
+    /// # Errors
+    /// As [`Head::new`].
+    pub fn hints(fields: Vec<(String, String)>, limit: u64) -> Result<Vec<(HeaderName, HeaderValue)>, HeadFault> {
+        let head = Self::new("200 ", fields, limit)?;
+        match head.content_length {
+            None => Ok(head.fields),
+            Some(_) => Err(HeadFault::Field { field: "Content-Length".to_owned(), why: "hints have no length" }),
+        }
+    }
+
     fn add(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
         let last = name.chars().next_back().ok_or("a field has a name")?;
         let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a name is an RFC 9110 token")?;

@@ -27,7 +27,7 @@ pub use self::{
     app::{App, AppOptions, BadComponent, Isolation, Streams},
     engine::Engine,
     filesystem::{Allowance, Folder, Kept, Missing, Storage, open_beneath},
-    hostcalls::{Exchange, Frame, Input, InputFault, Wire},
+    hostcalls::{Exchange, Frame, Hints, Input, InputFault, Wire},
     instance::{Body, Finished, Instance},
     lines::{Lines, table},
     log::{TenantLog, escape},

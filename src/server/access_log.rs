@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -9,10 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode, request::Parts};
+use http::{Method, StatusCode, Uri};
 
 use crate::{
-    environ::Peer,
     exchange::Report,
     fault::{Fault, Outcome},
     tenant::TenantId,
@@ -25,9 +25,8 @@ pub(super) struct Entry(Arc<Line>);
 struct Line {
     tenant: TenantId,
     request_id: String,
-    peer: Peer,
-    method: Method,
-    path: String,
+    client: IpAddr,
+    asked: Option<(Method, String)>,
     started: Instant,
     written: Mutex<Written>,
 }
@@ -41,14 +40,14 @@ struct Written {
 }
 
 impl Entry {
-    pub(super) fn new(head: &Parts, peer: Peer, tenant: TenantId) -> Self {
+    /// For a request of `client`; `asked` is what it asked for, as far as that was understood.
+    pub(super) fn new(client: IpAddr, asked: Option<(&Method, &Uri)>, tenant: TenantId) -> Self {
         Self(Arc::new(Line {
             tenant,
             request_id: new_id(),
-            peer,
-            method: head.method.clone(),
+            client,
             // Without the query, which may hold secrets.
-            path: head.uri.path().escape_default().to_string(),
+            asked: asked.map(|(method, target)| (method.clone(), target.path().escape_default().to_string())),
             started: Instant::now(),
             written: Mutex::default(),
         }))
@@ -111,13 +110,14 @@ impl Drop for Line {
     fn drop(&mut self) {
         let written = self.written.get_mut().unwrap_or_else(PoisonError::into_inner);
         let outcome = written.outcome.unwrap_or(Outcome::ClientGone);
+        let (method, path) = self.asked.as_ref().map_or(("-", "-"), |(method, path)| (method.as_str(), path.as_str()));
         tracing::info!(
             target: "wasgi::access",
             tenant = %self.tenant,
             request_id = %self.request_id,
-            client = %self.peer.0.ip(),
-            method = %self.method,
-            path = %self.path,
+            client = %self.client,
+            %method,
+            %path,
             status = written.status.map_or(0, |status| status.as_u16()),
             bytes_out = written.bytes,
             duration_ms = millis(self.started.elapsed()),

@@ -1,15 +1,16 @@
 //! One connection: hyper reads requests and writes responses, between the limits of time and size; afterwards the connection lingers, so
 //! that a client that still sends can read its answer.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use http::Version;
 use http_body_util::BodyExt;
 use hyper::{Request as HyperRequest, Response, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::watch,
+    sync::{mpsc, watch},
     time::timeout,
 };
 
@@ -17,6 +18,7 @@ use super::{
     Shared,
     access_log::Entry,
     error_page::{self, Errors},
+    guard::{Guard, Offered, Turn},
     patience::Patient,
     reply::{self, Outgoing},
 };
@@ -24,34 +26,30 @@ use crate::{
     environ::{Local, Peer},
     exchange::{self, Request},
     fault::Fault,
-    sandbox::InputFault,
+    framing::Refused,
+    sandbox::{Hints, InputFault},
 };
 
 /// What a closing connection still reads at most, and for how long.
 const LINGER_BYTES: usize = 256 << 10;
 const LINGER: Duration = Duration::from_secs(1);
-/// The least buffer that hyper accepts.
-const LEAST_BUFFER: usize = 8 << 10;
+/// Hints of an application that wait to be sent; more are kept back.
+const HINTS: usize = 4;
 
 /// Serves a connection until it ends, or until the response in flight when the server stops.
 pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(peer = %peer.0, "nodelay: {error}");
     }
-    let limits = &shared.limits;
+    let turn = Turn::default();
     let service = service_fn({
-        let shared = Arc::clone(&shared);
-        move |request| Box::pin(respond(request, peer, local, Arc::clone(&shared)))
+        let (shared, turn) = (Arc::clone(&shared), turn.clone());
+        move |request: HyperRequest<Incoming>| Box::pin(serve_one(request.into_body(), turn.clone(), local, Arc::clone(&shared)))
     });
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(limits.head_read_ms))
-        .max_headers(usize::try_from(limits.request_fields).unwrap_or(usize::MAX))
-        .max_header_size(usize::try_from(limits.request_head_bytes).unwrap_or(usize::MAX).max(LEAST_BUFFER))
-        .half_close(false);
-    let patience = Duration::from_millis(limits.progress_wall_ms);
-    let mut connection = builder.serve_connection(TokioIo::new(Patient::new(stream, patience)), service);
+    let patience = Duration::from_millis(shared.rules.limits.progress_wall_ms);
+    let guard = Guard::new(Patient::new(stream, patience), Arc::clone(&shared.rules), peer, turn);
+    // The clocks and limits of a head are the guard's.
+    let mut connection = http1::Builder::new().header_read_timeout(None).half_close(false).serve_connection(TokioIo::new(guard), service);
     let stopping = async { drop(stop.wait_for(|stopping| *stopping).await) };
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -64,12 +62,11 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: A
         Ok(()) => false,
         Err(error) => {
             tracing::debug!(peer = %peer.0, "the connection ended: {error}");
-            // A request that hyper refused has been answered like any other; one that did not come needs no answer.
-            !error.is_parse() && !error.is_timeout()
+            true
         }
     };
     // Dropped without an order, the stream is reset: which is how a client can tell that a body without a length is not whole (S64).
-    if !broken && let Some(stream) = connection.into_parts().io.into_inner().into_orderly() {
+    if !broken && let Some(stream) = connection.into_parts().io.into_inner().into_inner().into_orderly() {
         linger(stream).await;
     }
 }
@@ -92,21 +89,57 @@ async fn linger(mut stream: TcpStream) {
     drop(timeout(LINGER, rest).await);
 }
 
-/// Answers one request, whatever happens.
-async fn respond(request: HyperRequest<Incoming>, peer: Peer, local: Local, shared: Arc<Shared>) -> Result<Response<Outgoing>, Infallible> {
-    let (head, body) = request.into_parts();
-    let body = body.map_err(|error| input_fault(&error)).boxed_unsync();
-    let entry = Entry::new(&head, peer, shared.router.route().app.log().tenant().clone());
-    if let Some(file) = shared.router.file(&head).await {
-        return Ok(reply::file(file, entry));
+/// Answers the request that hyper was shown.
+async fn serve_one(body: Incoming, turn: Turn, local: Local, shared: Arc<Shared>) -> Result<Response<Outgoing>, Unoffered> {
+    let (offered, answering) = turn.take().ok_or(Unoffered)?;
+    let (hints, mut hinted) = mpsc::channel(HINTS);
+    let response = {
+        let mut response = std::pin::pin!(respond(offered, body, local, shared, hints));
+        loop {
+            tokio::select! {
+                biased;
+                response = &mut response => break response,
+                Some(hints) = hinted.recv() => turn.send_interim(reply::hints(&hints)).await,
+            }
+        }
+    };
+    // What was said before the head is sent before it.
+    while let Ok(hints) = hinted.try_recv() {
+        turn.send_interim(reply::hints(&hints)).await;
     }
-    let shown = (shared.errors != Errors::Hidden).then(|| head.clone());
-    let request = Request { head, body, peer, local, id: entry.request_id().to_owned() };
+    Ok(response.map(|body| body.holding(answering)))
+}
+
+/// hyper has seen a request where the guard showed none. It would be a bug, and the connection ends.
+#[derive(Debug, thiserror::Error)]
+#[error("a request that was never offered")]
+struct Unoffered;
+
+/// Answers one request, whatever happens.
+async fn respond(offered: Offered, body: Incoming, local: Local, shared: Arc<Shared>, hints: mpsc::Sender<Hints>) -> Response<Outgoing> {
+    let tenant = shared.router.route().app.log().tenant().clone();
+    let head = match offered {
+        Ok(head) => *head,
+        Err(Refused { fault, client, line }) => {
+            let entry = Entry::new(client, line.as_ref().map(|(method, target)| (method, target)), tenant);
+            tracing::debug!(request_id = entry.request_id(), "{fault}");
+            return reply::fault(&fault.into(), entry);
+        }
+    };
+    let body = body.map_err(|error| input_fault(&error)).boxed_unsync();
+    let entry = Entry::new(head.origin().client, Some((&head.parts().method, &head.parts().uri)), tenant);
+    if let Some(file) = shared.router.file(&head).await {
+        return reply::file(file, entry);
+    }
+    let shown = (shared.errors != Errors::Hidden).then(|| head.parts().clone());
+    // S72: a client of HTTP/1.0 knows no interim responses; what is sent into a closed channel is kept back.
+    let hints = if head.parts().version == Version::HTTP_11 { hints } else { mpsc::channel(1).0 };
+    let request = Request { head, body, local, id: entry.request_id().to_owned(), hints };
     let answer = match shared.admission.enter().await {
         Ok(place) => exchange::run(shared.router.route(), request, place, entry.reporter(), &shared.tasks).await,
         Err(busy) => Err(busy.into()),
     };
-    Ok(match answer {
+    match answer {
         Ok(answer) => reply::answer(answer, entry),
         Err(fault) => {
             tell(&fault, entry.request_id());
@@ -115,7 +148,7 @@ async fn respond(request: HyperRequest<Incoming>, peer: Peer, local: Local, shar
                 None => reply::fault(&fault, entry),
             }
         }
-    })
+    }
 }
 
 /// A fault is logged once, where it is answered. A guest's has gone to its tenant's log.

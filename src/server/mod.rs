@@ -1,7 +1,7 @@
 //! The server: sockets and HTTP around [`crate::exchange`].
 //!
 //! ```text
-//! listener → connection → router → admission → exchange → reply
+//! listener → connection → framing → router → admission → exchange → reply
 //! ```
 //!
 //! [`Server`] is one worker: it is given its listeners, runs on the one thread that polls it, and knows no other worker. A supervisor
@@ -12,6 +12,7 @@ mod admission;
 mod broken;
 mod connection;
 mod error_page;
+mod guard;
 mod listener;
 mod patience;
 mod reply;
@@ -25,8 +26,9 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 use self::{admission::Admission, listener::Doors};
 pub use self::{broken::broken, error_page::Errors, router::Router, static_files::StaticFolder};
 use crate::{
+    environ::Proxies,
     exchange::{Route, Tasks},
-    limits::Limits,
+    framing::Rules,
 };
 
 /// How often idle instances are looked at.
@@ -44,13 +46,15 @@ pub struct Config {
     pub stop_grace: Duration,
     /// Who sees what an application raised.
     pub errors: Errors,
+    /// The proxies that may say who the client is; none by default.
+    pub proxies: Proxies,
 }
 
 /// A worker with its listeners.
 ///
 /// ```no_run
 /// use std::{sync::Arc, time::Duration};
-/// use wasgi::{AppOptions, Artifacts, Config, Engine, Errors, Limits, Mount, Route, Server, Start, TenantId, TenantLog, Uploads};
+/// use wasgi::{AppOptions, Artifacts, Config, Engine, Errors, Limits, Mount, Proxies, Route, Server, Start, TenantId, TenantLog, Uploads};
 ///
 /// # async fn example() -> anyhow::Result<()> {
 /// let limits = Limits::default();
@@ -60,7 +64,7 @@ pub struct Config {
 /// let route = Route { app: Arc::new(loaded.app), mount: Mount::default(), uploads: Uploads::Streamed };
 ///
 /// let bind = vec![([127, 0, 0, 1], 0).into()];
-/// let server = Server::bind(Config { bind, route, static_folders: Vec::new(), stop_grace: Duration::from_secs(10), errors: Errors::Hidden })?;
+/// let server = Server::bind(Config { bind, route, static_folders: Vec::new(), stop_grace: Duration::from_secs(10), errors: Errors::Hidden, proxies: Proxies::default() })?;
 /// println!("http://{}", server.local_addr()[0]);
 /// server.run(async { drop(tokio::signal::ctrl_c().await) }).await;
 /// # Ok(())
@@ -77,7 +81,7 @@ pub struct Server {
 struct Shared {
     router: Router,
     admission: Arc<Admission>,
-    limits: Limits,
+    rules: Arc<Rules>,
     errors: Errors,
     tasks: Tasks,
 }
@@ -100,7 +104,7 @@ impl Server {
     /// # Errors
     /// When a listener cannot be made ready for this runtime.
     pub fn with_listeners(listeners: Vec<std::net::TcpListener>, config: Config) -> io::Result<Self> {
-        let Config { bind: _, route, static_folders, stop_grace, errors } = config;
+        let Config { bind: _, route, static_folders, stop_grace, errors, proxies } = config;
         let ready = |listener: std::net::TcpListener| {
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
@@ -109,7 +113,8 @@ impl Server {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let limits = route.app.limits().clone();
         let admission = Arc::new(Admission::new(&limits));
-        let shared = Arc::new(Shared { router: Router::new(route, static_folders), admission, limits, errors, tasks: Tasks::default() });
+        let rules = Arc::new(Rules { limits, proxies });
+        let shared = Arc::new(Shared { router: Router::new(route, static_folders), admission, rules, errors, tasks: Tasks::default() });
         Ok(Self { listeners, addresses, shared, stop_grace })
     }
 
@@ -124,7 +129,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listeners, shared, stop_grace, .. } = self;
         let stop = watch::Sender::new(false);
-        let doors = Arc::new(Doors::new(&shared.limits));
+        let doors = Arc::new(Doors::new(&shared.rules.limits));
         for listener in listeners {
             let accepting = listener::accept(listener, Arc::clone(&doors), Arc::clone(&shared), stop.subscribe());
             shared.tasks.spawn(accepting);

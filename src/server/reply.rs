@@ -8,16 +8,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{Response, ext::ReasonPhrase};
 
-use super::{access_log::Entry, static_files::FileBody};
+use super::{access_log::Entry, guard::Answering, static_files::FileBody};
 use crate::{
     exchange::{Aborted, Answer, ReplyBody},
     fault::Fault,
     response::Framing,
+    sandbox::Hints,
 };
 
 /// Seconds after which a client may try again.
@@ -29,6 +30,8 @@ const SERVER: HeaderValue = HeaderValue::from_static("wasgi");
 pub(super) struct Outgoing {
     source: Source,
     entry: Entry,
+    /// The connection's next request waits for it.
+    _turn: Option<Answering>,
 }
 
 enum Source {
@@ -41,7 +44,7 @@ enum Source {
 pub(super) fn answer(answer: Answer, mut entry: Entry) -> Response<Outgoing> {
     let Answer { reply, body } = answer;
     entry.status(reply.status.code);
-    let mut response = Response::new(Outgoing { source: Source::Guest(body), entry });
+    let mut response = Response::new(Outgoing { source: Source::Guest(body), entry, _turn: None });
     *response.status_mut() = reply.status.code;
     // The reason was checked; hyper sends its own for one that it would not take.
     if let Ok(reason) = ReasonPhrase::try_from(reply.status.reason) {
@@ -59,11 +62,24 @@ pub(super) fn answer(answer: Answer, mut entry: Entry) -> Response<Outgoing> {
     response
 }
 
+/// Hints, as they go over the wire (RFC 8297). They were checked like the fields of a head.
+pub(super) fn hints(fields: &Hints) -> Bytes {
+    let mut text = BytesMut::from(&b"HTTP/1.1 103 Early Hints\r\n"[..]);
+    for (name, value) in fields {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    text.freeze()
+}
+
 /// A static file.
 pub(super) fn file(response: Response<FileBody>, mut entry: Entry) -> Response<Outgoing> {
     entry.status(response.status());
     entry.host_answered();
-    let mut response = response.map(|body| Outgoing { source: Source::File(body), entry });
+    let mut response = response.map(|body| Outgoing { source: Source::File(body), entry, _turn: None });
     response.headers_mut().insert(header::SERVER, SERVER);
     identify(&mut response);
     response
@@ -87,7 +103,7 @@ pub(super) fn page(fault: &Fault, text: String, kind: HeaderValue, mut entry: En
     let status = fault.status();
     entry.fault(fault, status);
     let text = Bytes::from(text);
-    let mut response = Response::new(Outgoing { source: Source::Host(Some(text)), entry });
+    let mut response = Response::new(Outgoing { source: Source::Host(Some(text)), entry, _turn: None });
     *response.status_mut() = status;
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, kind);
@@ -103,6 +119,13 @@ pub(super) fn page(fault: &Fault, text: String, kind: HeaderValue, mut entry: En
     }
     identify(&mut response);
     response
+}
+
+impl Outgoing {
+    /// Holds the turn until the response is done with.
+    pub(super) fn holding(self, turn: Answering) -> Self {
+        Self { _turn: Some(turn), ..self }
+    }
 }
 
 impl Body for Outgoing {

@@ -1,10 +1,9 @@
 //! Which application serves a request. One for now; the choice by host name and path prefix will stand here.
 
-use http::request::Parts;
 use hyper::Response;
 
 use super::static_files::{FileBody, StaticFolder};
-use crate::exchange::Route;
+use crate::{environ::Head, exchange::Route};
 
 /// The applications of a worker.
 pub struct Router {
@@ -20,9 +19,9 @@ impl Router {
     }
 
     /// The file that a request asks for, if the host serves it.
-    pub(super) async fn file(&self, head: &Parts) -> Option<Response<FileBody>> {
+    pub(super) async fn file(&self, head: &Head) -> Option<Response<FileBody>> {
         for folder in &self.static_folders {
-            if let Some(response) = folder.respond(head).await {
+            if let Some(response) = folder.respond(head.parts()).await {
                 return Some(response);
             }
         }

@@ -8,7 +8,7 @@ use tokio::{
     sync::oneshot,
     time::timeout,
 };
-use wasgi::{AppOptions, Artifacts, Config, Engine, Errors, Limits, Mount, Route, Server, Start, TenantId, TenantLog, Uploads};
+use wasgi::{AppOptions, Artifacts, Config, Engine, Errors, Limits, Mount, Proxies, Route, Server, Start, TenantId, TenantLog, Uploads};
 
 use crate::support::{DEADLINE, guest};
 
@@ -22,9 +22,15 @@ async fn a_server_is_bound_asked_and_stopped_within_a_program() {
     let loaded = artifacts.app(&engine, &guest("behaviours"), options, Start::Released).await.unwrap();
     let route = Route { app: Arc::new(loaded.app), mount: Mount::default(), uploads: Uploads::Streamed };
     let bind = vec![([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 0).into()];
-    let server =
-        Server::bind(Config { bind, route, static_folders: Vec::new(), stop_grace: Duration::from_secs(5), errors: Errors::Hidden })
-            .unwrap();
+    let server = Server::bind(Config {
+        bind,
+        route,
+        static_folders: Vec::new(),
+        stop_grace: Duration::from_secs(5),
+        errors: Errors::Hidden,
+        proxies: Proxies::default(),
+    })
+    .unwrap();
     let addresses = server.local_addr().to_vec();
     let (stop, stopped) = oneshot::channel::<()>();
 

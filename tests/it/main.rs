@@ -10,6 +10,7 @@ mod django;
 mod embedded;
 mod flask;
 mod frameworks;
+mod framing;
 mod grid;
 mod hostile;
 mod isolation;

@@ -212,6 +212,18 @@ fn s67_close_is_called_when_the_client_leaves() {
 }
 
 #[test]
-fn s72_hints_are_checked_like_a_head() {
-    assert_eq!(Host::behaving(&[]).get("/early-hints").text(), "Ok(()) true");
+fn s72_hints_are_sent_and_checked_like_a_head() {
+    let host = Host::behaving(&[]);
+    let ask = |version: &str| {
+        let mut stream = host.connect();
+        stream.write_all(format!("GET /early-hints HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut bytes = String::new();
+        stream.read_to_string(&mut bytes).unwrap();
+        bytes
+    };
+    let (new, old) = (ask("1.1"), ask("1.0"));
+    let behind = new
+        .strip_prefix("HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n")
+        .unwrap_or_else(|| panic!("{new}"));
+    assert!(behind.ends_with("\r\n\r\nOk(()) true") && old.starts_with("HTTP/1.0 200 OK\r\n"), "{new}\n{old}");
 }

@@ -146,52 +146,6 @@ fn s39_a_continue_is_sent_with_the_first_read_and_not_without_one() {
 }
 
 #[test]
-fn s17_s75_to_s83_what_could_be_understood_in_two_ways_is_refused_and_the_connection_closed() {
-    let host = Host::behaving(&[]);
-    let hello = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
-    let cases = [
-        ("GET /hello HTTP/1.1\r\n\r\n", 400),
-        ("GET /hello HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
-        ("GET /hello HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
-        ("GET /hello HTTP/1.1\r\nHost: a\r\nContent-Type: a\r\nContent-Type: b\r\n\r\n", 400),
-        ("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
-        ("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
-        ("POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-        ("GET /hello HTTP/1.1\r\nHost : a\r\n\r\n", 400),
-        ("GET /hello HTTP/1.1\r\nHost: a\r\n X: obs-fold\r\n\r\n", 400),
-        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405),
-        ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    ];
-    for (request, code) in cases {
-        let reply = host.send(format!("{request}{hello}").as_bytes());
-        assert_eq!((reply.code(), reply.field("connection"), reply.rest.len()), (code, Some("close"), 0), "{request:?} {reply:?}");
-    }
-}
-
-#[test]
-fn a_head_is_taken_at_its_limits_and_refused_over_them() {
-    let host = Host::behaving(&["--max-fields", "10", "--max-head", "8KiB"]);
-    // Host and Connection are two of them.
-    let fields = |count: usize| host.ask("GET", "/hello", &"X-A: 1\r\n".repeat(count - 2)).code();
-    assert_eq!((fields(9), fields(10), fields(11)), (200, 200, 431));
-    let sized = |size: usize| host.ask("GET", "/hello", &format!("X-A: {}\r\n", "x".repeat(size))).code();
-    assert_eq!((sized(7_000), sized(9_000)), (200, 431));
-}
-
-#[test]
-fn a_slow_head_and_an_idle_connection_are_closed() {
-    let host = Host::behaving(&["--head-read-timeout", "300ms"]);
-    for sent in ["GET /hello HT", "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"] {
-        let mut stream = host.connect();
-        stream.write_all(sent.as_bytes()).unwrap();
-        let mut bytes = Vec::new();
-        // The deadline of the socket fails the test if the host keeps the connection.
-        stream.read_to_end(&mut bytes).unwrap();
-        assert!(sent.ends_with("HT") || bytes.ends_with(b"hello\n"), "{bytes:?}");
-    }
-}
-
-#[test]
 fn a_connection_above_a_peers_limit_is_closed() {
     let host = Host::behaving(&["--max-peer-connections", "2"]);
     let kept = [host.connect(), host.connect()];

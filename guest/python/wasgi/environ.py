@@ -3,6 +3,7 @@
 from .errors import ERRORS
 from .file_wrapper import FileWrapper
 from .input import Input
+from .start_response import early_hints
 
 _FLAGS = ("wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once", "wsgi.input_terminated")
 
@@ -16,4 +17,5 @@ def from_pairs(pairs):
     environ["wsgi.input"] = Input()
     environ["wsgi.errors"] = ERRORS
     environ["wsgi.file_wrapper"] = FileWrapper
+    environ["wsgi.early_hints"] = early_hints
     return environ

@@ -55,6 +55,18 @@ def start_response(status, headers, exc_info=None):
         exc_info = failed = wrong = None
 
 
+def early_hints(headers):
+    """``wsgi.early_hints``: a 103 response (RFC 8297) with these headers, before the real one (S72)."""
+    _check_types("", headers)
+    failed = None
+    try:
+        response.early_hints(headers)
+    except Err as err:
+        failed = err.value
+    if failed is not None:
+        raise _refused(failed)
+
+
 def _refused(failed):
     if isinstance(failed, response.StartError_InvalidStatus):
         return ValueError(failed.value)

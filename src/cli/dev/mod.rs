@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     build::{Progress, Purpose},
+    environ::Proxies,
     exchange::{Route, Uploads},
     limits::{Amount, Unit},
     sandbox::Engine,
@@ -134,7 +135,8 @@ async fn serve(
     // Buffered: every framework reads that.
     let route = Route { app: Arc::clone(&app), mount: Mount::default(), uploads: Uploads::Buffered };
     let errors = Errors::Shown { sources };
-    let config = Config { bind: Vec::new(), route, static_folders, stop_grace: Duration::from_secs(1), errors };
+    let config =
+        Config { bind: Vec::new(), route, static_folders, stop_grace: Duration::from_secs(1), errors, proxies: Proxies::default() };
     let server = Server::with_listeners(vec![listener], config).map_err(|error| unbound(&error))?;
     let addresses = server.local_addr().to_vec();
     let show = |value, unit| Amount(value, unit).to_string();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) use self::response::Response;
 pub use self::{
     input::{Input, InputFault},
-    response::{Frame, Wire},
+    response::{Frame, Hints, Wire},
 };
 use super::{bindings::wasgi::gateway::types, state::State, timeline::Timeline};
 use crate::response::Asked;

@@ -1,6 +1,7 @@
 //! start_response and `write()`: the guest's side of the response's state machine, and the channel that carries it to the connection.
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -33,7 +34,12 @@ pub struct Wire {
     pub head: Option<oneshot::Sender<Reply>>,
     /// Takes the body; of capacity 1.
     pub frames: mpsc::Sender<Frame>,
+    /// Takes hints, until the head is taken.
+    pub hints: mpsc::Sender<Hints>,
 }
+
+/// The fields of a 103 response (RFC 8297).
+pub type Hints = Vec<(HeaderName, HeaderValue)>;
 
 /// The client has gone, or is too slow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,13 +83,16 @@ impl Response {
         result.map_err(response::StartError::from)
     }
 
-    /// Checks hints as a head's fields; hyper's server cannot send a 103, and a hint may be withheld.
+    /// Checks hints as a head's fields, and sends them if the connection is not busy with earlier ones: they are advice.
     fn early_hints(&self, fields: Vec<(String, String)>) -> Result<(), response::StartError> {
         if self.progress.is_sent() {
             return Err(response::StartError::AlreadySent);
         }
-        let hints = Head::new("200 ", fields, self.head_limit);
-        hints.map(drop).map_err(|fault| StartFault::from(fault).into())
+        let hints = Head::hints(fields, self.head_limit).map_err(|fault| response::StartError::from(StartFault::from(fault)))?;
+        if self.wire.hints.try_send(hints).is_err() {
+            tracing::debug!("hints were kept back");
+        }
+        Ok(())
     }
 
     fn progress_mut<T>(&mut self, transition: impl FnOnce(Progress) -> T) -> T {
