@@ -1,0 +1,251 @@
+"""Raw sockets: what is sent, byte for byte, and what comes back, understood strictly."""
+
+import json
+import secrets
+import socket
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from .cases import Stalled
+
+# Requests of a case that are left without an answer, before the case is given up.
+STALLS = 3
+
+
+@dataclass
+class Reply:
+    """One response. ``whole`` says that its body ended where it had to; ``closed`` that the connection ended; ``rest`` is what came behind."""
+
+    raw: bytes
+    status: int = 0
+    reason: str = ""
+    version: str = ""
+    headers: list = field(default_factory=list)
+    body: bytes = b""
+    whole: bool = False
+    closed: bool = False
+    rest: bytes = b""
+    interim: list = field(default_factory=list)
+    framing: str = ""
+
+    def all(self, name):
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    def header(self, name):
+        values = self.all(name)
+        return values[0] if values else None
+
+    @property
+    def text(self):
+        return self.body.decode("latin-1")
+
+    @property
+    def json(self):
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+def _head(data):
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    lines = data[:end].split(b"\r\n")
+    version, _, line = lines[0].decode("latin-1").partition(" ")
+    status, _, reason = line.partition(" ")
+    headers = []
+    for text in lines[1:]:
+        name, _, value = text.decode("latin-1").partition(":")
+        headers.append((name, value.strip(" \t")))
+    return version, int(status) if status.isdigit() else 0, reason, headers, end + 4
+
+
+def parse(data, closed, head_only):
+    """The first final response in ``data``, as far as it has come."""
+    reply, at = Reply(raw=data, closed=closed), 0
+    while True:
+        head = _head(data[at:])
+        if head is None:
+            return reply
+        version, status, reason, headers, length = head
+        if not 100 <= status < 200:
+            break
+        reply.interim.append((status, headers))
+        at += length
+    reply.version, reply.status, reply.reason, reply.headers = version, status, reason, headers
+    body = data[at + length :]
+    codings, lengths = reply.all("transfer-encoding"), reply.all("content-length")
+    if head_only or status in (204, 304):
+        reply.framing, reply.body, reply.rest, reply.whole = "none", b"", body, True
+    elif codings:
+        reply.framing = "chunked" if codings == ["chunked"] and not lengths else "ambiguous"
+        _chunks(reply, body)
+    elif lengths:
+        reply.framing = "length" if len(lengths) == 1 and lengths[0].isdigit() else "ambiguous"
+        size = int(lengths[0]) if lengths[0].isdigit() else 0
+        reply.body, reply.rest, reply.whole = body[:size], body[size:], len(body) >= size
+    else:
+        reply.framing, reply.body, reply.whole = "close", body, closed
+    return reply
+
+
+def _chunks(reply, data):
+    while True:
+        line, separator, rest = data.partition(b"\r\n")
+        try:
+            size = int(line.split(b";")[0], 16)
+        except ValueError:
+            return
+        if not separator:
+            return
+        if size == 0:
+            if rest.startswith(b"\r\n"):
+                reply.whole, reply.rest = True, rest[2:]
+            return
+        reply.body += rest[:size]
+        if rest[size : size + 2] != b"\r\n":
+            return
+        data = rest[size + 2 :]
+
+
+class Connection:
+    """One connection to the server under test. ``sent`` keeps what went out, for the report."""
+
+    def __init__(self, wire):
+        self.wire = wire
+        self.socket = socket.create_connection((wire.host, wire.port), timeout=wire.patience)
+        self.received = b""
+        self.closed = self.reset = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    @property
+    def port(self):
+        return self.socket.getsockname()[1]
+
+    def send(self, data):
+        self.wire.sent.append(data)
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            # It has answered and closed already.
+            pass
+
+    def receive(self, until=lambda data: False, seconds=None):
+        """Reads until ``until`` holds, or the connection ends, or the time is up. True if one of the first two."""
+        end = time.monotonic() + (seconds or self.wire.patience)
+        while not until(self.received):
+            left = end - time.monotonic()
+            if left <= 0 or self.closed:
+                return self.closed
+            self.socket.settimeout(left)
+            try:
+                data = self.socket.recv(65536)
+            except TimeoutError:
+                return False
+            except OSError:
+                data, self.reset = b"", True
+            self.received += data
+            self.closed = self.closed or not data
+        return True
+
+    def reply(self, head_only=False, seconds=None):
+        """The next final response."""
+
+        def is_there(data):
+            found = parse(data, False, head_only)
+            return found.whole and found.framing != "close"
+
+        if not self.receive(is_there, seconds):
+            self.wire.stalled()
+        reply = parse(self.received, self.closed and not self.reset, head_only)
+        if reply.whole:
+            self.received = reply.rest
+        return reply
+
+    def is_closed(self, seconds=None):
+        """Whether the server ends the connection, and sends nothing more."""
+        return self.receive(seconds=seconds) and not self.received
+
+
+class Wire:
+    """The way to the server under test."""
+
+    def __init__(self, url, version="1.1", patience=5.0):
+        parts = urlsplit(url)
+        self.host, self.port = parts.hostname, parts.port or 80
+        self.version, self.patience = version, patience
+        self.sent, self.stalls = [], 0
+
+    def connect(self):
+        return Connection(self)
+
+    def stalled(self):
+        """A server that is stuck need not be waited for again and again."""
+        self.stalls += 1
+        if self.stalls == STALLS:
+            raise Stalled(f"{STALLS} requests were not answered in time")
+
+    def request(self, case, method="GET", target="/", headers=(), body=None, keep=False, version=None):
+        """The bytes of a request for a behaviour of the application."""
+        version = version or self.version
+        lines = [f"{method} {target} HTTP/{version}", f"Host: {self.host}:{self.port}", f"X-Case: {case}"]
+        if keep and version == "1.0":
+            lines.append("Connection: keep-alive")
+        if not keep and version == "1.1":
+            lines.append("Connection: close")
+        lines += [f"{name}: {value}" for name, value in headers]
+        if body is not None and not any(name.lower() in ("content-length", "transfer-encoding") for name, _ in headers):
+            lines.append(f"Content-Length: {len(body)}")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+    def ask(self, case, method="GET", **request):
+        """The answer to one request on a connection of its own."""
+        with self.connect() as connection:
+            connection.send(self.request(case, method, **request))
+            return connection.reply(head_only=method == "HEAD")
+
+    def ask_again(self, case, times):
+        """The answers to requests on one connection, and on another when the server has closed it."""
+        connection = self.connect()
+        try:
+            for _ in range(times):
+                connection.send(self.request(case, keep=True))
+                reply = connection.reply()
+                if not reply.status and connection.closed:
+                    connection.socket.close()
+                    connection = self.connect()
+                    connection.send(self.request(case, keep=True))
+                    reply = connection.reply()
+                yield reply
+        finally:
+            connection.socket.close()
+
+    def raw(self, data, seconds=None):
+        with self.connect() as connection:
+            connection.send(data)
+            return connection.reply(seconds=seconds)
+
+    def environ(self, **request):
+        """What the application sees, ``{name: [type, value]}``; empty if it was not asked."""
+        told = self.ask("environ", **request).json or {}
+        return told.get("environ", {}), told.get("facts", {})
+
+    def token(self):
+        return secrets.token_hex(8)
+
+    def notes(self, token, until=lambda words: True):
+        """What the application has noted, once that is what is waited for."""
+        end = time.monotonic() + self.patience
+        while True:
+            sent, words = self.sent, self.ask("notes", target=f"/?{token}").json or []
+            if until(words) or time.monotonic() > end:
+                return words
+            self.sent = sent
+            time.sleep(0.02)
