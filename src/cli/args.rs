@@ -213,6 +213,9 @@ pub(super) struct Serve {
     /// Log each request
     #[arg(long)]
     pub access_log: bool,
+    /// Look for rules of WSGI that the application breaks, and tell them in its log
+    #[arg(long)]
+    pub strict: bool,
     /// How long a stop waits for requests in flight, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub stop_grace: u32,

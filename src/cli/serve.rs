@@ -20,6 +20,7 @@ use crate::{
     build::Progress,
     exchange::{Route, Uploads},
     limits::{Amount, Unit},
+    sandbox::Strictness,
     server::{Config, Errors, Server},
     telemetry,
     tenant::Mount,
@@ -40,6 +41,9 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
         return Ok(());
     }
     options.isolation = typed.isolation.into();
+    if typed.strict {
+        options.strictness = Strictness::Strict;
+    }
     let loaded = app::load(&file, options, Start::Released, &typed.grants, &typed.common)?;
     Talk.step("load", &file.display().to_string());
     let static_folders = app::static_folders(loaded.meta.as_ref(), loaded.app.options(), mount.script_name());

@@ -8,11 +8,13 @@
 mod head;
 mod progress;
 mod status;
+mod strict;
 
 pub use self::{
     head::{Head, HeadFault},
     progress::{Asked, Commit, Ended, Framing, Progress, Reply, StartFault, Step},
     status::Status,
+    strict::{Finding, Phase, Strict},
 };
 
 #[cfg(test)]

@@ -43,6 +43,16 @@ pub enum Streams {
     Terminal,
 }
 
+/// Whether rules that an application broke are looked for where its response goes out all the same.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Strictness {
+    /// What has to be refused is refused, and that is all.
+    #[default]
+    Plain,
+    /// What is found is told in the tenant's log, each with its name in the checklist (`wsgiref.validate`, in the host).
+    Strict,
+}
+
 /// How an application runs.
 #[derive(Clone, Debug)]
 pub struct AppOptions {
@@ -64,6 +74,8 @@ pub struct AppOptions {
     pub streams: Streams,
     /// The lines that its code came from, for the backtrace of a trap.
     pub lines: Option<Lines>,
+    /// Whether broken rules are looked for.
+    pub strictness: Strictness,
 }
 
 impl AppOptions {
@@ -80,6 +92,7 @@ impl AppOptions {
             plan: None,
             streams: Streams::default(),
             lines: None,
+            strictness: Strictness::default(),
         }
     }
 

@@ -34,6 +34,7 @@ use crate::{
     environ::Environ,
     fault::{Fault, GuestFault, HostFault, Stopped, Trapped},
     limits::Limits,
+    response::Phase,
 };
 
 /// Bytes that one host call may lift out of the guest: a chunk as text, twice its size in UTF-8, and what goes with it.
@@ -185,7 +186,7 @@ impl Instance {
     pub async fn call(&mut self, app: &App, environ: Environ, exchange: Exchange) -> Result<Body, GuestFault> {
         self.served = self.served.saturating_add(1);
         let timeline = Arc::clone(&exchange.timeline);
-        let response = Response::new(exchange.wire, exchange.asked, app.limits());
+        let response = Response::new(exchange.wire, exchange.asked, app.options());
         self.store.data_mut().current = Some(Current { input: exchange.input, response, timeline: Arc::clone(&timeline) });
         self.meter.reset(Duration::from_millis(app.limits().guest_cpu_ms));
         let environ = environ.into_pairs();
@@ -193,6 +194,10 @@ impl Instance {
         let call = guest.wasgi_gateway_application().call_call(store, &environ);
         let result = enter(&mut self.broken, &self.meter, app, &timeline, call).await?;
         let iterable = result.map_err(|exc| raised_fault(&exc))?;
+        if let Some(strict) = self.current()?.response.strict() {
+            strict.returned(iterable.chunks);
+            strict.enters(Phase::Iterating);
+        }
         Ok(Body { resource: iterable.body, only: iterable.chunks == Some(1) })
     }
 
@@ -248,6 +253,9 @@ impl Instance {
             return Ok(());
         }
         let grace = Duration::from_millis(app.limits().close_grace_ms);
+        if let Some(strict) = self.current()?.response.strict() {
+            strict.enters(Phase::Closing);
+        }
         let iterator = self.guest.wasgi_gateway_application().body();
         let call = async {
             let closed = iterator.call_close(&mut self.store, body.resource).await?;
@@ -259,7 +267,12 @@ impl Instance {
         let _running = app.engine().running();
         let closed = tokio::time::timeout(grace, self.meter.charge(call)).await;
         match closed {
-            Ok(Ok(closed)) => closed.map_err(|exc| raised_fault(&exc)),
+            Ok(Ok(closed)) => {
+                if let (Err(_), Some(strict)) = (&closed, self.current()?.response.strict()) {
+                    strict.close_raised();
+                }
+                closed.map_err(|exc| raised_fault(&exc))
+            }
             Ok(Err(error)) => {
                 self.broken = true;
                 Err(trapped(&error, app))
@@ -277,7 +290,8 @@ impl Instance {
         self.store.data().log.finish();
         let cpu = self.meter.used();
         let input = current.as_ref().and_then(|current| current.input.fault());
-        let fault = current.and_then(|current| current.response.into_fault());
+        let (fault, findings) = current.map(|current| current.response.into_fault(input)).unwrap_or_default();
+        findings.iter().for_each(|finding| self.store.data().log.finding(finding));
         if app.options().isolation == Isolation::Reuse && self.generation == app.generation() && self.is_fit(app.limits()) {
             self.rested = Instant::now();
             app.give_back(self);

@@ -21,6 +21,7 @@ use wasmtime_wasi::{
 use crate::{
     fault::{GuestFault, Raised},
     limits::Limits,
+    response::Finding,
     tenant::TenantId,
 };
 
@@ -74,6 +75,15 @@ impl TenantLog {
             if self.admits(u64::try_from(line.len() + LINE_OVERHEAD).unwrap_or(u64::MAX)) {
                 tracing::warn!(target: "wasgi::app", tenant = %self.tenant, request_id, "{indent}{line}");
             }
+        }
+    }
+
+    /// Says which rule a request's application broke.
+    fn finding(&self, request_id: &str, finding: &Finding) {
+        let Finding { rule, what } = finding;
+        let line = escape(cut(what, LINE_BYTES));
+        if self.admits(u64::try_from(line.len() + LINE_OVERHEAD).unwrap_or(u64::MAX)) {
+            tracing::warn!(target: "wasgi::app", tenant = %self.tenant, request_id, rule, "{line}");
         }
     }
 
@@ -138,6 +148,12 @@ impl RequestLog {
         let mut streams = self.streams();
         request_id.clone_into(&mut streams.request_id);
         (streams.used, streams.dropped) = (0, 0);
+    }
+
+    /// The request's application broke a rule.
+    pub(super) fn finding(&self, finding: &Finding) {
+        let streams = self.streams();
+        streams.log.finding(&streams.request_id, finding);
     }
 
     /// The request ends: what is not a whole line goes out as one, and what was dropped is told.

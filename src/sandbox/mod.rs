@@ -24,7 +24,7 @@ mod terminal;
 mod timeline;
 
 pub use self::{
-    app::{App, AppOptions, BadComponent, Isolation, Streams},
+    app::{App, AppOptions, BadComponent, Isolation, Streams, Strictness},
     engine::Engine,
     filesystem::{Allowance, Folder, Kept, Missing, Storage, open_beneath},
     hostcalls::{Exchange, Frame, Hints, Input, InputFault, Wire},

@@ -22,4 +22,5 @@ mod python;
 mod release;
 mod requests;
 mod static_files;
+mod strict;
 mod support;

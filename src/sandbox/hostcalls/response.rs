@@ -6,10 +6,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     fault::GuestFault,
-    limits::Limits,
-    response::{Asked, Ended, Head, HeadFault, Progress, Reply, StartFault, Step},
+    response::{Asked, Ended, Finding, Head, HeadFault, Progress, Reply, StartFault, Step, Strict},
     sandbox::{
+        app::{AppOptions, Strictness},
         bindings::wasgi::gateway::{response, types::ExcInfo},
+        hostcalls::InputFault,
         log::raised,
         state::State,
         timeline::Timeline,
@@ -60,12 +61,15 @@ pub(in crate::sandbox) struct Response {
     head_limit: u64,
     /// A rule that the guest broke, to be told when the exchange ends.
     fault: Option<GuestFault>,
+    /// What breaks a rule though the response goes out, where that is looked for.
+    strict: Option<Strict>,
 }
 
 impl Response {
-    pub(crate) fn new(wire: Wire, asked: Asked, limits: &Limits) -> Self {
-        let head_limit = limits.response_head_bytes;
-        Self { progress: Progress::Unstarted, asked, wire, written: false, detour: None, head_limit, fault: None }
+    pub(crate) fn new(wire: Wire, asked: Asked, options: &AppOptions) -> Self {
+        let head_limit = options.limits.response_head_bytes;
+        let strict = (options.strictness == Strictness::Strict).then(Strict::default);
+        Self { progress: Progress::Unstarted, asked, wire, written: false, detour: None, head_limit, fault: None, strict }
     }
 
     pub(super) fn start(
@@ -80,6 +84,9 @@ impl Response {
         let head = Head::new(status, fields, self.head_limit);
         let (progress, result) = self.progress_mut(|progress| progress.start(head, exc_info.is_some()));
         self.progress = progress;
+        if let Some(strict) = &mut self.strict {
+            strict.started(status, result.as_ref().copied(), exc_info.is_some());
+        }
         result.map_err(response::StartError::from)
     }
 
@@ -111,6 +118,9 @@ impl Response {
 
     /// What the guest's `next` answered: a chunk, whichever way it came, or the end.
     pub(crate) fn next(&mut self, direct: Option<Vec<u8>>) -> Result<Option<Bytes>, GuestFault> {
+        if let Some(strict) = &mut self.strict {
+            strict.yielded(direct.is_some() || self.detour.is_some());
+        }
         match direct {
             None if self.detour.is_none() => Ok(None),
             direct => self.chunk(direct.unwrap_or_default()).map(Some),
@@ -146,6 +156,7 @@ impl Response {
             }
             Err(progress) => {
                 self.progress = progress;
+                self.strict.iter_mut().for_each(Strict::never_started);
                 Err(GuestFault::NeverStarted)
             }
         }
@@ -173,6 +184,9 @@ impl Response {
 
     fn commit(&mut self, reply: Reply, timeline: &Timeline) -> Result<(), Undelivered> {
         timeline.progressed();
+        if let Some(strict) = &mut self.strict {
+            strict.committed(&reply);
+        }
         let head = self.wire.head.take().ok_or(Undelivered::Gone)?;
         head.send(reply).map_err(|_| Undelivered::Gone)
     }
@@ -189,7 +203,10 @@ impl Response {
     pub(crate) async fn end(&mut self, timeline: &Timeline) -> Result<(), GuestFault> {
         let asked = self.asked;
         match self.progress_mut(|progress| progress.end(asked)) {
-            Ended::NeverStarted => return Err(GuestFault::NeverStarted),
+            Ended::NeverStarted => {
+                self.strict.iter_mut().for_each(Strict::never_started);
+                return Err(GuestFault::NeverStarted);
+            }
             Ended::Short(missing) => return Err(GuestFault::TooShort { missing }),
             // Whether the client still listens makes no difference any more.
             Ended::Commit(reply) => drop(self.commit(*reply, timeline)),
@@ -200,13 +217,20 @@ impl Response {
         Ok(())
     }
 
-    /// What the guest did wrong though the response could go on.
-    pub(crate) fn into_fault(self) -> Option<GuestFault> {
-        self.fault
+    /// What is looked for, where it is.
+    pub(crate) fn strict(&mut self) -> Option<&mut Strict> {
+        self.strict.as_mut()
+    }
+
+    /// What the guest did wrong though the response could go on; and which rules it broke besides.
+    pub(crate) fn into_fault(self, input: Option<InputFault>) -> (Option<GuestFault>, Vec<Finding>) {
+        let findings = self.strict.map(|strict| strict.findings(input.map(|fault| fault.to_string())));
+        (self.fault, findings.unwrap_or_default())
     }
 
     async fn write(&mut self, data: Vec<u8>, timeline: &Timeline) -> wasmtime::Result<Result<(), response::WriteError>> {
         let chunk = self.chunk(data)?;
+        self.strict.iter_mut().for_each(Strict::wrote);
         self.written = true;
         let step = self.step(chunk, false)?;
         let cut = step.cut;

@@ -9,6 +9,6 @@ PEERS = {
     "waitress": ("waitress==3.0.2", ["{bin}/waitress-serve", "--listen", "127.0.0.1:{port}", "wsgi_conformance.app:application"]),
     "uWSGI": ("uWSGI==2.0.31", ["{bin}/uwsgi", "--http-socket", "127.0.0.1:{port}", "--master", "--die-on-term", "--module", "wsgi_conformance.app"]),
     "cheroot": ("cheroot==11.1.2", ["{bin}/python", "-c", SERVE_BY_NAME + "from cheroot.wsgi import Server; Server(('127.0.0.1', {port}), app).start()"]),
-    "werkzeug": ("werkzeug==3.1.9", ["{bin}/python", "-c", SERVE_BY_NAME + "from werkzeug.serving import run_simple; run_simple('127.0.0.1', {port}, app)"]),
+    "werkzeug": ("werkzeug==3.1.9", ["{bin}/python", "-c", SERVE_BY_NAME + "from werkzeug.serving import run_simple; run_simple('127.0.0.1', {port}, app, threaded=True)"]),
     "granian": ("granian==2.8.7", ["{bin}/granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", "{port}", "wsgi_conformance.app:application"]),
 }

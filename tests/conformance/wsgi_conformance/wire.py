@@ -37,6 +37,12 @@ class Reply:
         return values[0] if values else None
 
     @property
+    def keeps(self):
+        """Whether the connection takes another request."""
+        said = (self.header("Connection") or "").lower()
+        return self.whole and not self.closed and self.framing != "close" and (said == "keep-alive" or self.version == "HTTP/1.1" and said != "close")
+
+    @property
     def text(self):
         return self.body.decode("latin-1")
 
@@ -218,12 +224,10 @@ class Wire:
             for _ in range(times):
                 connection.send(self.request(case, keep=True))
                 reply = connection.reply()
-                if not reply.status and connection.closed:
+                yield reply
+                if not reply.keeps:
                     connection.socket.close()
                     connection = self.connect()
-                    connection.send(self.request(case, keep=True))
-                    reply = connection.reply()
-                yield reply
         finally:
             connection.socket.close()
 
