@@ -24,7 +24,7 @@ build: tools ## Build the host
 
 .PHONY: test
 test: started := $(shell date +%s)
-test: lint components python-tools browser ## Run every test
+test: lint components python-tools browser web-server ## Run every test
 	cargo test --locked
 	@$(SHOW_GRID)
 	@echo "make test: all green in $$(( $$(date +%s) - $(started) )) s"
@@ -46,19 +46,26 @@ guests: components ## Build every guest, hold all languages to the grid of behav
 	@$(SHOW_GRID)
 	@echo "make guests: all green in $$(( $$(date +%s) - $(started) )) s"
 
-# The clients of the walks: twine, and dulwich with its own tests, which its source distribution has.
+# The clients of the walks: twine, and dulwich with its own tests, which its source distribution has; and gunicorn's, for its corpus of requests.
 DULWICH := dulwich-0.25.2
 DULWICH_SOURCE := https://files.pythonhosted.org/packages/ba/b8/9c9bc6ac66007f8090b1da9079c0e4bbea5aa9583c3c12098e0f11462dd5/$(DULWICH).tar.gz
 DULWICH_DIGEST := bca22c8aa4cbecbe8493b76e3fd6101513f09cf405cd9b92e116a48d9469e55a
+GUNICORN_SOURCE := https://files.pythonhosted.org/packages/0e/fc/7fd4bbebc1d17394a5c98f0ef565da3341dbb664748d1bebedefead356ee/gunicorn-27.0.1.tar.gz
+GUNICORN_DIGEST := b1514965361c8b7e8107a80aa2a92636878df1ccfac6dd204a676426e04d9e3e
+FETCH = python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])'
 .PHONY: python-tools
 python-tools: tools
 	@cmp -s tests/programs/requirements.txt $(WASGI_TEST_PYTHON)/done || { \
 		rm -rf $(WASGI_TEST_PYTHON) && python3 -m venv $(WASGI_TEST_PYTHON) \
 		&& $(WASGI_TEST_PYTHON)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r tests/programs/requirements.txt \
-		&& python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])' $(DULWICH_SOURCE) $(WASGI_TEST_PYTHON)/source.tar.gz \
+		&& $(FETCH) $(DULWICH_SOURCE) $(WASGI_TEST_PYTHON)/source.tar.gz \
 		&& echo "$(DULWICH_DIGEST)  $(WASGI_TEST_PYTHON)/source.tar.gz" | sha256sum --check --quiet \
 		&& tar -xzf $(WASGI_TEST_PYTHON)/source.tar.gz -C $(WASGI_TEST_PYTHON) \
 		&& cp tests/programs/requirements.txt $(WASGI_TEST_PYTHON)/done; }
+	@test -d $(WASGI_TEST_PYTHON)/gunicorn-27.0.1/tests/requests || { \
+		$(FETCH) $(GUNICORN_SOURCE) $(WASGI_TEST_PYTHON)/gunicorn.tar.gz \
+		&& echo "$(GUNICORN_DIGEST)  $(WASGI_TEST_PYTHON)/gunicorn.tar.gz" | sha256sum --check --quiet \
+		&& tar -xzf $(WASGI_TEST_PYTHON)/gunicorn.tar.gz -C $(WASGI_TEST_PYTHON); }
 	@command -v git >/dev/null || apt-get install -y git
 
 # The browser of the walks, and what drives it.
@@ -68,22 +75,39 @@ browser: tools
 	@cmp -s tests/browser/package-lock.json tests/browser/node_modules/.wasgi-done || { \
 		npm ci --silent --no-audit --no-fund --prefix tests/browser && cp tests/browser/package-lock.json tests/browser/node_modules/.wasgi-done; }
 
+# The web server that runs `wasgi cgi`.
+.PHONY: web-server
+web-server:
+	@test -x /usr/sbin/lighttpd || command -v lighttpd >/dev/null || apt-get install -y --no-install-recommends lighttpd
+
 .PHONY: python
 python: components python-tools browser ## Walk through every Python example, and print what each costs
 	cargo test --locked --test it -- django frameworks programs browser release data missing
 	python3 benches/python.py $(TARGET)/debug/wasgi
+
+# The peers, each as it comes from PyPI; uWSGI is compiled there.
+CONFORMANCE_PEERS := $(TARGET)/conformance-peers
+.PHONY: conformance
+conformance: build python-tools ## Hold wasgi and its peers to the conformance suite, print the matrix, and write docs/conformance.md
+	@cmp -s tests/conformance/peers.txt $(CONFORMANCE_PEERS)/done || { \
+		rm -rf $(CONFORMANCE_PEERS) && python3 -m venv $(CONFORMANCE_PEERS) \
+		&& $(CONFORMANCE_PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/conformance/peers.txt \
+		&& cp tests/conformance/peers.txt $(CONFORMANCE_PEERS)/done; }
+	cd tests/conformance && $(TARGET)/debug/wasgi build wsgi_conformance.app:application -o $(TARGET)/conformance.wasm
+	cd tests/conformance && python3 matrix.py $(TARGET)/debug/wasgi $(TARGET)/conformance.wasm $(CONFORMANCE_PEERS) $(CURDIR)/docs/conformance.md
+	cd tests/conformance && python3 corpus.py $(TARGET)/debug/wasgi $(TARGET)/conformance.wasm $(WASGI_TEST_PYTHON)/gunicorn-27.0.1/tests/requests
 
 .PHONY: guest-table
 guest-table: build ## Print what a guest costs in each language (host as `make build` makes it)
 	@command -v wrk >/dev/null || apt-get install -y wrk
 	python3 benches/guests.py $(TARGET)/debug/wasgi
 
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## Fuzz what parses, FUZZ_SECONDS each (needs a nightly toolchain)
 	@rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz@0.13.2
-	for target in response environ artifact; do cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); done
+	for target in framing agreement environ cgi response artifact; do cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -dict=fuzz/http.dict; done
 
 .PHONY: lint
 lint: tools ## Check format and lints

@@ -146,9 +146,9 @@ limits! {
     /// A chunked upload that is buffered for CONTENT_LENGTH: what stays in memory; the rest waits in a temporary file.
     buffered_body_bytes, "buffer-memory", Bytes, MIB, 0, GIB;
     /// The request line.
-    request_line_bytes, "max-request-line", Bytes, 8 * KIB, 64, 60 * KIB;
+    request_line_bytes, "max-request-line", Bytes, 8 * KIB, 16, 60 * KIB;
     /// One field of a request's head: its name, its value and what stands between.
-    request_field_bytes, "max-field", Bytes, 8 * KIB, 64, 60 * KIB;
+    request_field_bytes, "max-field", Bytes, 8 * KIB, 8, 60 * KIB;
     /// The request's head (request line and fields) as read from the wire.
     request_head_bytes, "max-head", Bytes, 72 * KIB, 8 * KIB, MIB;
     /// Fields of a request's head.

@@ -1,6 +1,6 @@
 //! Files of all kinds as built files, and bytes of all kinds as bundles: nothing panics, nothing lands outside of the folder.
 #![no_main]
-#![allow(dead_code, unreachable_pub, reason = "a part of the crate, included by path")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "a part of the crate, included by path")]
 
 #[path = "../../src/artifact/bundle.rs"]
 mod bundle;

@@ -1,6 +1,6 @@
 //! start_response, chunks and the end, in any order and with anything: what is sent agrees with what was promised.
 #![no_main]
-#![allow(dead_code, unreachable_pub, reason = "a part of the crate, included by path")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "a part of the crate, included by path")]
 
 #[path = "../../src/response/mod.rs"]
 mod response;

@@ -34,6 +34,8 @@ pub(super) enum Command {
     Manage(Box<Manage>),
     /// Looks for what would go wrong in production
     Check(Check),
+    /// Answers one request of a web server that runs it as a CGI program
+    Cgi(Box<Cgi>),
     /// Says what a built file is, and what it may touch
     Inspect(Inspect),
 }
@@ -162,6 +164,21 @@ pub(super) struct Manage {
     /// Build source distributions here; this runs their authors' code on this machine
     #[arg(long)]
     pub allow_sdist: bool,
+    #[command(flatten)]
+    pub grants: Grants,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Cgi {
+    /// A built file
+    pub file: PathBuf,
+    /// Take SCRIPT_NAME off the beginning of PATH_INFO, where Microsoft's IIS puts it
+    #[arg(long)]
+    pub iis: bool,
     #[command(flatten)]
     pub grants: Grants,
     #[command(flatten)]

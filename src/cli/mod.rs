@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod build;
+mod cgi;
 mod check;
 mod dev;
 mod environment;
@@ -37,6 +38,7 @@ pub fn run() -> ExitCode {
         Command::Dev(dev) => dev::run(&dev),
         Command::Manage(manage) => manage::run(&manage),
         Command::Check(check) => check::run(&check),
+        Command::Cgi(cgi) => cgi::run(&cgi),
         Command::Inspect(inspect) => inspect::run(&inspect),
     };
     match done {

@@ -5,6 +5,7 @@
 //!
 //! Next: [`crate::exchange`] hands the result to the guest.
 
+mod cgi;
 mod forwarded;
 mod head;
 mod headers;
@@ -15,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::Version;
 
 pub use self::{
+    cgi::{BadCgi, CgiRequest, ScriptName},
     forwarded::{Forwarding, Origin, Proxies, Scheme},
     head::{Head, Length},
 };
@@ -74,14 +76,19 @@ impl Environ {
             environ.set("HTTPS", "on");
         }
         headers::insert(head, &mut environ);
-        environ.set("wsgi.version", "1.0");
-        environ.set("wsgi.url_scheme", origin.scheme.as_str());
-        environ.flag("wsgi.multithread", false);
-        environ.flag("wsgi.multiprocess", true);
-        environ.flag("wsgi.run_once", around.run_once);
-        environ.flag("wsgi.input_terminated", true);
-        environ.set("wasgi.request_id", around.request_id);
+        environ.gateway(origin.scheme, around.run_once, around.request_id);
         Ok(environ)
+    }
+
+    /// The variables that are the gateway's own.
+    fn gateway(&mut self, scheme: Scheme, run_once: bool, request_id: &str) {
+        self.set("wsgi.version", "1.0");
+        self.set("wsgi.url_scheme", scheme.as_str());
+        self.flag("wsgi.multithread", false);
+        self.flag("wsgi.multiprocess", true);
+        self.flag("wsgi.run_once", run_once);
+        self.flag("wsgi.input_terminated", true);
+        self.set("wasgi.request_id", request_id);
     }
 
     /// The value of `name`.
@@ -100,6 +107,11 @@ impl Environ {
     pub fn set_buffered_length(&mut self, length: u64) {
         self.0.retain(|(name, _)| name != "CONTENT_LENGTH" && name != "HTTP_TRANSFER_ENCODING");
         self.set("CONTENT_LENGTH", &length.to_string());
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(key, _)| key == name)?;
+        Some(self.0.remove(at).1)
     }
 
     fn set(&mut self, name: &str, value: &str) {

@@ -2,28 +2,21 @@
 //!
 //! A small one stays in memory; a larger one goes to an unnamed temporary file, so that the host's memory does not grow with it.
 
-use std::{
-    io,
-    pin::{Pin, pin},
-    task::{Context, Poll, ready},
-};
+use std::{io, pin::pin};
 
-use bytes::{Bytes, BytesMut};
-use http_body::{Body, Frame};
+use bytes::BytesMut;
 use http_body_util::{BodyExt, Full};
 use tokio::{
     fs::File,
-    io::{AsyncRead, AsyncSeekExt, AsyncWriteExt, ReadBuf},
+    io::{AsyncSeekExt, AsyncWriteExt},
 };
 
-use super::{ClientBody, drain::Drained};
+use super::{ClientBody, drain::Drained, pieces::Pieces};
 use crate::{
     fault::{ClientFault, Fault, HostFault},
     limits::Limits,
     sandbox::{InputFault, Timeline},
 };
-
-const PIECE: usize = 64 << 10;
 
 /// Reads `body` whole; its length, and it.
 ///
@@ -37,7 +30,7 @@ pub(super) async fn whole(body: Drained, limits: &Limits) -> Result<(u64, Client
             // A write is finished, and its error told, only by a flush.
             file.flush().await.map_err(unwritten)?;
             file.rewind().await.map_err(unwritten)?;
-            FileBody { file, piece: vec![0; PIECE].into() }.boxed_unsync()
+            Pieces::new(file, length).boxed_unsync()
         }
     };
     Ok((length, body))
@@ -93,27 +86,4 @@ pub(super) fn client_fault(fault: InputFault, limit: u64) -> ClientFault {
 
 fn unwritten(source: io::Error) -> HostFault {
     HostFault::Io { what: "an upload could not be buffered", source }
-}
-
-/// A body that lies in a file.
-struct FileBody {
-    file: File,
-    piece: Box<[u8]>,
-}
-
-impl Body for FileBody {
-    type Data = Bytes;
-    type Error = InputFault;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InputFault>>> {
-        let Self { file, piece } = self.get_mut();
-        let mut piece = ReadBuf::new(piece);
-        let read = ready!(Pin::new(file).poll_read(context, &mut piece));
-        Poll::Ready(match read {
-            Ok(()) if piece.filled().is_empty() => None,
-            Ok(()) => Some(Ok(Frame::data(Bytes::copy_from_slice(piece.filled())))),
-            // Our own disk failed in the middle: for the application it is as if the client had gone.
-            Err(_) => Some(Err(InputFault::Disconnected)),
-        })
-    }
 }

@@ -8,6 +8,7 @@
 mod body;
 mod buffer;
 mod drain;
+mod pieces;
 mod tasks;
 
 use std::{sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::drain::Drained;
 pub use self::{
     body::{Aborted, ReplyBody},
+    pieces::Pieces,
     tasks::Tasks,
 };
 use crate::{
@@ -115,12 +117,42 @@ pub async fn run(
         (Uploads::Buffered | Uploads::Streamed, _) => Input::new(body, limits.request_body_bytes),
     };
 
+    let call = Call { environ, input, asked: Asked::from(&head.parts().method), id, hints };
+    answer_to(&route.app, call, hold, report, tasks).await
+}
+
+/// A request whose environ is made.
+pub struct Call {
+    /// The environ.
+    pub environ: Environ,
+    /// `wsgi.input`.
+    pub input: Input,
+    /// Whether a body is wanted.
+    pub asked: Asked,
+    /// The id that its log lines carry.
+    pub id: String,
+    /// Takes the application's early hints, until the head is there.
+    pub hints: mpsc::Sender<Hints>,
+}
+
+/// Has `app` answer a call. As [`run`] otherwise.
+///
+/// # Errors
+/// As [`run`].
+pub async fn answer_to(
+    app: &Arc<App>,
+    call: Call,
+    hold: impl Send + 'static,
+    report: impl FnOnce(Report) + Send + 'static,
+    tasks: &Tasks,
+) -> Result<Answer, Fault> {
+    let Call { environ, input, asked, id, hints } = call;
     let (head_sender, head_receiver) = oneshot::channel();
     let (frames, frames_receiver) = mpsc::channel(1);
     let wire = Wire { head: Some(head_sender), frames, hints };
-    let timeline = Arc::new(Timeline::new(limits));
-    let exchange = Exchange { request_id: id, input, wire, asked: Asked::from(&head.parts().method), timeline };
-    let app = Arc::clone(&route.app);
+    let timeline = Arc::new(Timeline::new(app.limits()));
+    let exchange = Exchange { request_id: id, input, wire, asked, timeline };
+    let app = Arc::clone(app);
     let guest = tasks.spawn(async move {
         let ended = drive(&app, environ, exchange).await;
         drop(hold);

@@ -41,8 +41,8 @@ class Server:
 
     def start(self):
         words = [word.format(port=self.port, notes=self.notes.name) for word in self.words]
-        environment = {"PATH": os.environ["PATH"], "HOME": self.notes.name, "WSGI_CONFORMANCE_NOTES": self.notes.name}
-        environment |= {name: value for name, value in os.environ.items() if name == "WASGI_CACHE_DIR"}
+        environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "WASGI_CACHE_DIR")}
+        environment["WSGI_CONFORMANCE_NOTES"] = self.notes.name
         self.process = subprocess.Popen(words, cwd=HERE, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         end = time.monotonic() + 60
         while not self.answers(0.5):
@@ -52,7 +52,7 @@ class Server:
 
     def answers(self, patience):
         try:
-            return Wire(f"http://127.0.0.1:{self.port}", patience=patience).ask("hello").text == "hello"
+            return Wire(f"http://127.0.0.1:{self.port}", patience=patience).raw(b"GET / HTTP/1.0\r\n\r\n").status == 200
         except OSError:
             return False
 

@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod browser;
+mod cgi;
+mod conformance;
 mod data;
 mod dev;
 mod django;

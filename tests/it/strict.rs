@@ -4,7 +4,7 @@ use crate::support::{Host, python};
 
 #[test]
 fn a1_to_a14_what_a_python_application_breaks_is_found_and_a_good_one_breaks_nothing() {
-    let host = Host::serving(&python("tests/apps/strict"), &["--strict"]);
+    let host = Host::serving(&python("tests/apps/strict"), &["--strict", "--uploads", "streamed"]);
     assert_eq!(host.get("/good").text(), "good");
     assert_eq!(host.get("/a13").text(), "abcd", "an item for each inner one, if only an empty one");
     host.logged(&["wasgi::access", "path=/a13"]);

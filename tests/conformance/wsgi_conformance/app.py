@@ -27,7 +27,7 @@ def case(function):
 def application(*args, **keywords):
     environ, start_response = args
     note(environ, "called")
-    chosen = CASES.get(environ.get("HTTP_X_CASE", "hello"))
+    chosen = CASES.get(environ.get("HTTP_X_CASE", os.environ.get("WSGI_CONFORMANCE_DEFAULT", "hello")))
     if chosen is None:
         return answer(start_response, "no such case", "404 Not Found")
     environ["conformance.positional"] = len(args) == 2 and not keywords

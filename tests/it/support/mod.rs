@@ -22,7 +22,7 @@ use self::log::Log;
 pub use self::{browser::Browser, reply::Reply};
 
 /// No wait of a test is longer.
-pub const DEADLINE: Duration = Duration::from_secs(9);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The program under test.
 pub fn wasgi() -> Command {
