@@ -121,6 +121,64 @@ fn every_file_says_what_it_owns_and_is_short() {
     }
 }
 
+/// The rules in a test's name: `s1_s3_to_s5_…`.
+fn rules_of(name: &str) -> Vec<String> {
+    let number = |word: &str| word.strip_prefix(['s', 'a']).and_then(|digits| digits.parse::<u32>().ok());
+    let (mut found, mut last, mut through) = (Vec::new(), 0, false);
+    for word in name.split('_') {
+        let Some(rule) = number(word) else {
+            if word != "to" || found.is_empty() {
+                break;
+            }
+            through = true;
+            continue;
+        };
+        let kind = word[..1].to_uppercase();
+        let first = if through { last + 1 } else { rule };
+        found.extend((first..=rule).map(|number| format!("{kind}{number}")));
+        (last, through) = (rule, false);
+    }
+    found
+}
+
+#[test]
+fn every_rule_of_the_checklist_is_proven_by_a_case_or_a_test_or_is_deferred() {
+    assert_eq!(rules_of("s1_s3_to_s5_the_rest_s9"), ["S1", "S3", "S4", "S5"]);
+    let suite = |file: &str| {
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/wsgi_conformance").join(file)).unwrap()
+    };
+    let rules = suite("rules.py");
+    let listed: Vec<_> = rules
+        .lines()
+        .filter_map(|line| {
+            let rest = line.trim().strip_prefix("must(\"").or_else(|| line.trim().strip_prefix("should(\""))?;
+            Some((rest.split_once('"')?.0.to_owned(), line.contains("deferred=")))
+        })
+        .collect();
+    let all: Vec<_> = (1..=83).map(|number| format!("S{number}")).chain((1..=14).map(|number| format!("A{number}"))).collect();
+    assert_eq!(listed.iter().map(|(rule, _)| rule.clone()).collect::<Vec<_>>(), all);
+
+    let cases: String = sources("tests/conformance/wsgi_conformance/cases", "py").into_iter().map(|(_, text)| text).collect();
+    let tests: Vec<_> = [sources("src", "rs"), sources("tests/it", "rs")]
+        .concat()
+        .iter()
+        .flat_map(|(_, text)| {
+            text.split("#[test]")
+                .chain(text.split("#[tokio::test]"))
+                .skip(1)
+                .filter_map(|rest| rest.split_once("fn "))
+                .map(|(_, rest)| rest.split('(').next().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .flat_map(|name| rules_of(&name))
+        .collect();
+    let unproven: Vec<_> = listed
+        .iter()
+        .filter(|(rule, deferred)| !deferred && !cases.contains(&format!("@case(\"{rule}\"")) && !tests.contains(rule))
+        .collect();
+    assert_eq!(unproven, [] as [&(String, bool); 0]);
+}
+
 #[test]
 fn modules_are_folders_with_a_mod_rs() {
     for (path, _) in sources("src", "rs") {

@@ -211,6 +211,7 @@ pub(super) struct Inspect {
 }
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line are")]
 pub(super) struct Serve {
     /// A built file, a folder, a Python file, or module:name; what is no built file is built first
     #[arg(default_value = ".")]

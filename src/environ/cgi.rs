@@ -129,7 +129,7 @@ fn length(text: Option<&str>) -> Result<Length, BadCgi> {
 fn split(script: Option<String>, path: Option<String>, doubled: ScriptName) -> Result<(String, String), BadCgi> {
     let (script, mut path) = (script.unwrap_or_default(), path.unwrap_or_default());
     if doubled == ScriptName::Doubled && format!("{path}/").starts_with(&format!("{script}/")) {
-        path = path.strip_prefix(&script).unwrap_or_default().to_owned();
+        path.drain(..script.len());
     }
     let script = if script == "/" { String::new() } else { script };
     let rooted = |text: &str| text.is_empty() || text.starts_with('/');

@@ -291,7 +291,9 @@ impl Instance {
         let cpu = self.meter.used();
         let input = current.as_ref().and_then(|current| current.input.fault());
         let (fault, findings) = current.map(|current| current.response.into_fault(input)).unwrap_or_default();
-        findings.iter().for_each(|finding| self.store.data().log.finding(finding));
+        for finding in &findings {
+            self.store.data().log.finding(finding);
+        }
         if app.options().isolation == Isolation::Reuse && self.generation == app.generation() && self.is_fit(app.limits()) {
             self.rested = Instant::now();
             app.give_back(self);

@@ -22,6 +22,18 @@ fn s31_to_s34_the_input_is_one_continuous_buffered_file() {
 }
 
 #[test]
+fn wsgirefs_own_tools_work_in_the_guest() {
+    let host = host(&[]);
+    assert!(host.get("/demo").text().starts_with("Hello world!\n\n"));
+    let base = "http://a.test";
+    let expected = format!(
+        "('wsgirefs-tools', '{base}/wsgirefs-tools', '{base}/wsgirefs-tools/x?y', 'http', True, 'GET', \
+         'attachment; filename=\"a.txt\"', [b'abcd', b'ef'], 'Thu, 01 Jan 1970 00:00:00 GMT')"
+    );
+    assert_eq!(host.get("/wsgirefs-tools/x?y").text(), expected);
+}
+
+#[test]
 fn wsgirefs_validator_is_content_with_get_post_and_head() {
     let host = host(&[]);
     assert_eq!(host.get("/validated").text(), "ok ");

@@ -1,11 +1,15 @@
 """Stock WSGI code in Python, page by page: what PEP 3333 lets an application do and see."""
 
 import hashlib
+import io
 import os
 import random
 import sys
 import time
-from wsgiref.util import shift_path_info
+from wsgiref.handlers import format_date_time
+from wsgiref.headers import Headers
+from wsgiref.simple_server import demo_app
+from wsgiref.util import FileWrapper, application_uri, guess_scheme, is_hop_by_hop, request_uri, setup_testing_defaults, shift_path_info
 from wsgiref.validate import validator
 
 import flask
@@ -47,6 +51,20 @@ def types(environ, start_response):
     wrong = {name: environ[name] for name, value in wanted.items() if environ[name] != value}
     plain = all(type(value) is str for name, value in environ.items() if "." not in name)
     return text(start_response, (type(environ).__name__, wrong, plain, environ["wsgi.run_once"], environ["wsgi.input_terminated"]))
+
+
+def demo(environ, start_response):
+    return demo_app(environ, start_response)
+
+
+def wsgirefs_tools(environ, start_response):
+    segment, plain = shift_path_info(environ), {}
+    setup_testing_defaults(plain)
+    headers = Headers([("Content-Type", "text/plain")])
+    headers.add_header("Content-Disposition", "attachment", filename="a.txt")
+    pieces = list(FileWrapper(io.BytesIO(b"abcdef"), 4))
+    told = (segment, application_uri(environ), request_uri(environ), guess_scheme(environ), is_hop_by_hop("TE"), plain["REQUEST_METHOD"])
+    return text(start_response, (*told, headers["content-disposition"], pieces, format_date_time(0)))
 
 
 def read(environ, start_response):
@@ -367,6 +385,7 @@ pages = {
     "remove": lambda environ, start: told(start, lambda: remove(environ["QUERY_STRING"])),
     "store": lambda environ, start: told(start, lambda: store(named(environ)[0], named(environ)[1].encode())),
     "closing": closing,
+    "demo": demo,
     "environment": lambda environ, start: text(start, (os.environ.get("SET_AT_IMPORT"), os.environ.get("PATH"), sys.argv)),
     "exc-info-after": exc_info_after,
     "exc-info-before": exc_info_before,
@@ -388,6 +407,7 @@ pages = {
     "validated-flask": validated_flask,
     "write-file": lambda environ, start: text(start, open("/0/new", "w")),
     "written": written,
+    "wsgirefs-tools": wsgirefs_tools,
     "wrong-types": wrong_types,
     "yields-text": yields_text,
 }
