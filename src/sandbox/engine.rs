@@ -114,7 +114,8 @@ fn config(limits: &Limits) -> Config {
     pool.total_core_instances(instances.saturating_mul(CORE_INSTANCES));
     pool.total_memories(instances.saturating_mul(MEMORIES));
     pool.total_tables(instances.saturating_mul(TABLES));
-    pool.total_stacks(instances);
+    // A store that waits for its next call keeps a stack, and one that is called uses two (wasmtime's concurrent calls have one of their own).
+    pool.total_stacks(instances.saturating_mul(2));
     pool.max_core_instances_per_component(CORE_INSTANCES);
     pool.max_memories_per_component(MEMORIES);
     pool.max_tables_per_component(TABLES);

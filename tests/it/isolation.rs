@@ -79,6 +79,20 @@ fn a_reused_instance_serves_twenty_thousand_requests() {
 }
 
 #[test]
+fn a_full_house_of_reused_instances_answers_every_request() {
+    let host = Host::behaving(&["--isolation", "reuse", "--concurrency", "4"]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut stream = host.connect();
+                (0..500).for_each(|_| host.keep_alive(&mut stream, "/hello", "hello\n".len()));
+            });
+        }
+    });
+    assert_eq!(host.log_lines("status=500"), [""; 0]);
+}
+
+#[test]
 fn a_stop_lets_requests_in_flight_end_and_takes_no_new_ones() {
     let mut host = Host::behaving(&[]);
     let mut stream = host.connect();
