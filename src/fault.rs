@@ -37,6 +37,9 @@ pub enum ClientFault {
     /// CONNECT, which no application can serve.
     #[error("method not allowed: {0}")]
     Method(&'static str),
+    /// A body whose length is not known, where it has to be.
+    #[error("length required")]
+    LengthRequired,
     /// The declared body is longer than the limit (S37).
     #[error("content too large: the limit is {limit} bytes")]
     TooLarge {
@@ -292,6 +295,7 @@ impl Fault {
                 ClientFault::Malformed(_) | ClientFault::Gone => StatusCode::BAD_REQUEST,
                 ClientFault::NotFound => StatusCode::NOT_FOUND,
                 ClientFault::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+                ClientFault::LengthRequired => StatusCode::LENGTH_REQUIRED,
                 ClientFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 ClientFault::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
                 ClientFault::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -22,6 +22,13 @@ fuzz_target!(|input: (Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>, Vec<u8>, Vec<u8>, bool)|
         let pairs = request.environ.into_pairs();
         let names: std::collections::HashSet<_> = pairs.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), pairs.len());
+        for (name, value) in &pairs {
+            assert!(!matches!(
+                name.as_str(),
+                "HTTP_PROXY" | "PATH_TRANSLATED" | "SSL_CERT_FILE" | "HTTP_FORWARDED" | "HTTP_CONTENT_LENGTH"
+            ));
+            assert!(name != "SCRIPT_NAME" || value.is_empty() || value.starts_with('/') && value != "/");
+        }
         assert!(pairs.iter().all(|(name, value)| name.chars().chain(value.chars()).all(|c| c <= '\u{ff}')));
     }
 });

@@ -15,7 +15,7 @@ mod tenant;
 
 use std::sync::Arc;
 
-use environ::{Forwarding, Peer, Proxies};
+use environ::{Forwarding, Length, Peer, Proxies};
 use framing::{Framed, Framer, Rules};
 use libfuzzer_sys::fuzz_target;
 use limits::Limits;
@@ -23,6 +23,7 @@ use limits::Limits;
 /// What is understood: each request with its body's bytes, and how it ended.
 fn understood(rules: &Arc<Rules>, pieces: &[&[u8]]) -> Vec<String> {
     let (mut framer, mut said) = (Framer::new(Arc::clone(rules), Peer(([10, 0, 0, 1], 9).into())), Vec::new());
+    let (mut chunked, mut body) = (false, Vec::new());
     for piece in pieces {
         framer.received().extend_from_slice(piece);
         loop {
@@ -30,15 +31,33 @@ fn understood(rules: &Arc<Rules>, pieces: &[&[u8]]) -> Vec<String> {
             match framer.advance() {
                 Ok(Framed::Nothing) => break,
                 _ if over => panic!("something behind a refusal"),
-                Ok(Framed::Request(Ok(head), _)) => said.push(format!("{:?}", head)),
+                Ok(Framed::Request(Ok(head), _)) => {
+                    said.push(data(chunked, std::mem::take(&mut body)));
+                    chunked = head.length() == Length::Chunked;
+                    said.push(format!("{head:?}"));
+                }
                 Ok(Framed::Request(Err(refused), _)) => said.push(format!("{refused:?}")),
-                // How data is chunked again depends on the pieces; that it has come does not.
-                Ok(Framed::Body(_)) => {}
+                Ok(Framed::Body(piece)) => body.extend_from_slice(&piece),
                 Err(broken) => said.push(broken.to_string()),
             }
         }
     }
+    said.push(data(chunked, body));
     said
+}
+
+/// What of a canonical body is data: how it is chunked again depends on the pieces.
+fn data(chunked: bool, body: Vec<u8>) -> String {
+    if !chunked {
+        return format!("{body:?}");
+    }
+    let (mut rest, mut data) = (body.as_slice(), Vec::new());
+    while let Some(line) = rest.windows(2).position(|window| window == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
+        data.extend_from_slice(&rest[line + 2..line + 2 + size]);
+        rest = &rest[line + 4 + size..];
+    }
+    format!("{data:?}")
 }
 
 const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";

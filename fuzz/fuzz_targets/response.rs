@@ -42,7 +42,7 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
             },
         }
     }
-    let whole = match progress.end(asked) {
+    let whole = match progress.end(asked).1 {
         Ended::Commit(reply) => {
             commit(*reply, &mut framing);
             true

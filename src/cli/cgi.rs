@@ -3,6 +3,7 @@
 
 use std::{os::unix::ffi::OsStringExt, sync::Arc};
 
+use http::{HeaderName, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncWriteExt, stdin, stdout},
@@ -46,7 +47,11 @@ async fn answer(app: &Arc<App>, request: CgiRequest, id: String) -> Result<(), F
     let bytes = if let Length::Known(bytes) = length { bytes } else { 0 };
     let limit = app.limits().request_body_bytes;
     let tasks = Tasks::default();
-    let answered = if bytes > limit {
+    let unframed = length == Length::None && environ.value("HTTP_TRANSFER_ENCODING").is_some();
+    let answered = if unframed {
+        // A server that decodes chunks leaves no mark of their end (S35).
+        Err(Fault::from(ClientFault::LengthRequired))
+    } else if bytes > limit {
         Err(Fault::from(ClientFault::TooLarge { limit }))
     } else {
         // A CGI server passes no interim responses on: hints are kept back.
@@ -95,7 +100,8 @@ fn head(reply: &Reply) -> Vec<u8> {
         Framing::Open => None,
     };
     let length = length.map(|length| ("content-length".to_owned(), length.to_string().into_bytes()));
-    let fields = reply.fields.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
+    let fields = reply.fields.iter().filter(|(name, _)| !steers(name, reply.status.code));
+    let fields = fields.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
     for (name, value) in fields.chain(length) {
         head.extend_from_slice(b"\r\n");
         head.extend_from_slice(name.as_bytes());
@@ -104,6 +110,14 @@ fn head(reply: &Reply) -> Vec<u8> {
     }
     head.extend_from_slice(b"\r\n\r\n");
     head
+}
+
+/// A guest does not drive the web server: with a status of its own, a Location is a redirect within the server (RFC 3875, section 6.2.2), and
+/// others have it send a file.
+fn steers(name: &HeaderName, status: StatusCode) -> bool {
+    let redirects = status.is_redirection() || status == StatusCode::CREATED;
+    let sends = ["x-sendfile", "x-sendfile2", "x-lighttpd-send-file", "x-accel-redirect", "x-litespeed-location"];
+    *name == header::LOCATION && !redirects || sends.contains(&name.as_str())
 }
 
 /// Writes a piece, and waits until the server has it.

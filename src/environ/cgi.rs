@@ -6,7 +6,7 @@
 use http::Method;
 use thiserror::Error;
 
-use super::{Environ, Length, Scheme};
+use super::{Environ, Length, Scheme, forwarded::speaks_of_clients};
 
 /// RFC 3875, section 4.1, and what servers add to it; without PATH_TRANSLATED and others that are paths of the host.
 const VARIABLES: [&str; 18] = [
@@ -103,13 +103,16 @@ const fn bad(name: &'static str, why: &'static str) -> BadCgi {
     BadCgi { name, why }
 }
 
-/// S15, S16: of the fields, only those whose variable is theirs alone.
+/// S15, S16, S21: of the fields, only those whose variable is theirs alone.
 fn is_taken(name: &str) -> bool {
     let field = name.strip_prefix("HTTP_").filter(|rest| !rest.is_empty());
     let ours = matches!(name, "HTTP_PROXY" | "HTTP_CONTENT_TYPE" | "HTTP_CONTENT_LENGTH");
     let plain = |field: &str| field.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    // S21: no proxy is known here, so nobody is believed.
+    let spoken = field.is_some_and(|field| speaks_of_clients(&field.replace('_', "-").to_ascii_lowercase()));
     VARIABLES.contains(&name)
         || !ours
+            && !spoken
             && (field.is_some_and(plain)
                 || name.strip_prefix("SSL_").is_some_and(|rest| plain(rest) && TLS.iter().any(|kind| rest.starts_with(kind))))
 }
@@ -158,13 +161,15 @@ mod tests {
 
     #[test]
     fn s24_only_what_a_request_says_of_itself_is_taken() {
-        let variables: [(&str, &[u8]); 15] = [
+        let variables: [(&str, &[u8]); 17] = [
             ("REQUEST_METHOD", b"POST"),
             ("CONTENT_LENGTH", b"007"),
             ("PATH_INFO", b"/caf\xc3\xa9"),
             ("HTTP_X_A", b"\xff"),
             ("HTTPS", b"on"),
             ("SSL_PROTOCOL", b"TLSv1.3"),
+            ("HTTP_X_FORWARDED_PROTO", b"https"),
+            ("HTTP_FORWARDED", b"for=6.6.6.6"),
             ("HTTP_PROXY", b"evil"),
             ("HTTP_CONTENT_LENGTH", b"9"),
             ("HTTP_", b"no name"),

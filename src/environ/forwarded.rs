@@ -73,13 +73,37 @@ pub struct Origin {
     pub prefix: Mount,
 }
 
-/// S21: every field by which proxies are known to speak of clients.
-fn speaks_of_clients(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let others = ["forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip"];
-    let moved =
-        ["x-original-host", "x-host", "x-url-scheme", "x-scheme", "x-script-name", "x-original-url", "x-rewrite-url", "front-end-https"];
-    name == "x-forwarded" || name.starts_with("x-forwarded-") || others.contains(&name) || moved.contains(&name)
+/// S21: the fields by which proxies are known to speak of clients.
+pub(super) fn speaks_of_clients(name: &str) -> bool {
+    const ADDRESSES: [&str; 15] = [
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-remote-ip",
+        "x-remote-addr",
+        "x-originating-ip",
+        "x-original-forwarded-for",
+        "x-envoy-external-address",
+        "x-azure-clientip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "proxy-client-ip",
+        "wl-proxy-client-ip",
+        "forwarded",
+    ];
+    const PLACES: [&str; 9] = [
+        "x-forwarded",
+        "x-original-host",
+        "x-host",
+        "x-url-scheme",
+        "x-scheme",
+        "x-script-name",
+        "x-original-url",
+        "x-rewrite-url",
+        "front-end-https",
+    ];
+    name.starts_with("x-forwarded-") || ADDRESSES.contains(&name) || PLACES.contains(&name)
 }
 
 const BAD: ClientFault = ClientFault::Malformed("what the proxy says of the client cannot be understood");
@@ -97,7 +121,9 @@ impl Forwarding {
 }
 
 impl Proxies {
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether a proxy is at this address.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
@@ -106,83 +132,79 @@ impl Proxies {
     pub(super) fn origin(&self, fields: &mut HeaderMap, peer: Peer, host: Option<String>) -> Result<Origin, ClientFault> {
         let trusted = self.trusts(peer.0.ip());
         let heard = |name: &HeaderName| trusted && self.fields.iter().any(|forwarding| forwarding.field() == name);
-        let deceiving: Vec<_> = fields.keys().filter(|name| speaks_of_clients(name) && !heard(name)).cloned().collect();
+        let deceiving: Vec<_> = fields.keys().filter(|name| speaks_of_clients(name.as_str()) && !heard(name)).cloned().collect();
         for name in deceiving {
             fields.remove(name);
         }
         let mut origin =
             Origin { client: peer.0.ip().to_canonical(), port: Some(peer.0.port()), scheme: Scheme::Http, host, prefix: Mount::default() };
         if trusted {
-            for forwarding in &self.fields {
-                self.hear(*forwarding, fields, &mut origin)?;
-            }
+            self.hear(fields, &mut origin)?;
         }
         Ok(origin)
     }
 
-    fn hear(&self, forwarding: Forwarding, fields: &HeaderMap, origin: &mut Origin) -> Result<(), ClientFault> {
-        let lines: Vec<_> = fields.get_all(forwarding.field()).iter().map(|value| native(value.as_bytes())).collect();
-        let said = elements(&lines)?;
-        match forwarding {
-            Forwarding::Forwarded => {
-                let all = said.iter().map(|element| Element::of(element)).collect::<Result<Vec<_>, _>>()?;
-                // An element without an address, or with a hidden one, ends what can be followed.
-                let nodes: Vec<_> = all.iter().map(|element| element.node.as_deref().map_or(Ok(None), node)).collect::<Result<_, _>>()?;
-                let Some(at) = self.place(&nodes) else { return Ok(()) };
-                let (Some(element), Some(node)) = (all.get(at), nodes.get(at)) else { return Ok(()) };
-                origin.take(*node);
-                if let Some(proto) = &element.proto {
-                    origin.scheme = scheme(proto)?;
-                }
-                if let Some(host) = &element.host {
-                    origin.host = Some(host.clone());
-                }
+    /// Takes what the fields say. How many proxies the request came through is known from the addresses alone; of the other fields, each
+    /// of those proxies has set the value or added one.
+    fn hear(&self, fields: &HeaderMap, origin: &mut Origin) -> Result<(), ClientFault> {
+        let said = |forwarding: Forwarding| {
+            let lines: Vec<_> = fields.get_all(forwarding.field()).iter().map(|value| native(value.as_bytes())).collect();
+            if self.fields.contains(&forwarding) { elements(&lines) } else { Ok(Vec::new()) }
+        };
+        let mut through = 1;
+        if let Some(address) = self.followed(&said(Forwarding::For)?, node)? {
+            origin.take(address);
+            through = address.depth;
+        }
+        let last = |said: &[String]| said.len().checked_sub(through).or(said.len().checked_sub(1)).and_then(|at| said.get(at).cloned());
+        if let Some(text) = last(&said(Forwarding::Proto)?) {
+            origin.scheme = scheme(&text)?;
+        }
+        if let Some(text) = last(&said(Forwarding::Host)?) {
+            origin.host = Some(text);
+        }
+        if let Some(text) = last(&said(Forwarding::Prefix)?) {
+            origin.prefix = Mount::new(text.trim_end_matches('/')).map_err(|_| BAD)?;
+        }
+        let elements = said(Forwarding::Forwarded)?;
+        let of = |text: &str| Element::of(text)?.node.as_deref().map_or(Ok(None), node);
+        if let Some(address) = self.followed(&elements, of)? {
+            origin.take(address);
+            let element = elements.len().checked_sub(address.depth).and_then(|at| elements.get(at));
+            let Element { proto, host, .. } = element.map_or(Ok(Element::default()), |text| Element::of(text))?;
+            if let Some(proto) = proto {
+                origin.scheme = scheme(&proto)?;
             }
-            Forwarding::For => {
-                let nodes = said.iter().map(|text| node(text)).collect::<Result<Vec<_>, _>>()?;
-                if let Some(node) = self.place(&nodes).and_then(|at| nodes.get(at)) {
-                    origin.take(*node);
-                }
-            }
-            Forwarding::Proto => {
-                if let Some(text) = self.last_of(&said) {
-                    origin.scheme = scheme(text)?;
-                }
-            }
-            Forwarding::Host => {
-                if let Some(text) = self.last_of(&said) {
-                    origin.host = Some(text.clone());
-                }
-            }
-            Forwarding::Prefix => {
-                if let Some(text) = self.last_of(&said) {
-                    origin.prefix = Mount::new(text.trim_end_matches('/')).map_err(|_| BAD)?;
-                }
-            }
+            origin.host = host.or(origin.host.take());
         }
         Ok(())
     }
 
-    /// Which element names the client: each proxy adds one at the end, so they are read from there, as long as they are proxies.
-    fn place(&self, nodes: &[Option<SocketAddrLike>]) -> Option<usize> {
+    /// The address that names the client: each proxy adds one at the end, so they are read from there, as long as they are proxies. What
+    /// stands before is the client's own, and is not looked at.
+    fn followed(&self, said: &[String], node: impl Fn(&str) -> Result<Option<Node>, ClientFault>) -> Result<Option<Followed>, ClientFault> {
         let mut found = None;
-        for (at, node) in nodes.iter().enumerate().rev().take(self.hops) {
-            found = Some(at);
+        for (depth, text) in (1..).zip(said.iter().rev().take(self.hops)) {
+            let node = node(text)?;
+            found = Some(Followed { node, depth });
             if !node.is_some_and(|node| self.trusts(node.address)) {
                 break;
             }
         }
-        found
-    }
-
-    /// Of fields that proxies set or extend: what the outermost of ours said.
-    fn last_of<'a>(&self, said: &'a [String]) -> Option<&'a String> {
-        said.get(said.len().saturating_sub(self.hops.max(1)))
+        Ok(found)
     }
 }
 
+/// The element of a list that names the client.
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    node: Option<Node>,
+    /// Its place, counted from the end: so many proxies the request came through.
+    depth: usize,
+}
+
 impl Origin {
-    fn take(&mut self, node: Option<SocketAddrLike>) {
+    fn take(&mut self, Followed { node, .. }: Followed) {
         // A hidden address (`unknown`, `_name`) is not the proxy's: the proxy's stays, for there is no better one.
         if let Some(node) = node {
             (self.client, self.port) = (node.address.to_canonical(), node.port);
@@ -192,22 +214,26 @@ impl Origin {
 
 /// An address, and its port where it is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct SocketAddrLike {
+struct Node {
     address: IpAddr,
     port: Option<u16>,
 }
 
 /// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`; None for one that is hidden (RFC 7239, section 6).
-fn node(text: &str) -> Result<Option<SocketAddrLike>, ClientFault> {
+fn node(text: &str) -> Result<Option<Node>, ClientFault> {
     if text.eq_ignore_ascii_case("unknown") || text.starts_with('_') {
         return Ok(None);
     }
     let alone = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = alone.parse() {
-        return Ok(Some(SocketAddrLike { address, port: None }));
+        return Ok(Some(Node { address, port: None }));
+    }
+    // A port may be hidden as well.
+    if let Some((address, _)) = text.split_once(":_") {
+        return node(address);
     }
     let with_port: SocketAddr = text.parse().map_err(|_| BAD)?;
-    Ok(Some(SocketAddrLike { address: with_port.ip(), port: Some(with_port.port()) }))
+    Ok(Some(Node { address: with_port.ip(), port: Some(with_port.port()) }))
 }
 
 fn scheme(text: &str) -> Result<Scheme, ClientFault> {
@@ -366,10 +392,23 @@ mod tests {
         assert_eq!(x(1, "6.6.6.6, 1.2.3.4, 10.0.0.2"), "10.0.0.2 http own.test");
         assert_eq!(x(9, "10.0.0.3, 10.0.0.2"), "10.0.0.3 http own.test");
         assert_eq!(x(1, "[2001:db8::1]:80"), "2001:db8::1 80 http own.test");
+        assert_eq!(x(1, "garbage, 1.2.3.4"), "1.2.3.4 http own.test", "the client's own words are not looked at");
+        assert_eq!(x(1, "1.2.3.4:_hidden"), "1.2.3.4 http own.test");
         assert_eq!(x(1, "unknown"), "10.0.0.1 99 http own.test");
         assert_eq!(x(1, ""), "10.0.0.1 99 http own.test");
         let mapped = origin(&proxies(1, &[Forwarding::For]), "[::ffff:10.0.0.1]:9", &[("X-Forwarded-For", "::ffff:1.2.3.4")]).0.unwrap();
         assert_eq!(mapped.client, IpAddr::from([1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn s21_what_is_said_beside_addresses_is_taken_from_as_many_proxies_as_there_were() {
+        let fields = [Forwarding::For, Forwarding::Proto, Forwarding::Host];
+        let said = |hops, addresses, hosts| told(&proxies(hops, &fields), &[("X-Forwarded-For", addresses), ("X-Forwarded-Host", hosts)]);
+        // Two proxies may be there; one was, and its client has said something of its own.
+        assert_eq!(said(2, "1.2.3.4", "evil, real.test"), "1.2.3.4 http real.test");
+        assert_eq!(said(2, "6.6.6.6, 1.2.3.4, 10.0.0.2", "evil, real.test, inner.test"), "1.2.3.4 http real.test");
+        assert_eq!(said(2, "1.2.3.4, 10.0.0.2", "real.test"), "1.2.3.4 http real.test", "set, not added to");
+        assert_eq!(told(&proxies(2, &[Forwarding::Host]), &[("X-Forwarded-Host", "evil, real.test")]), "10.0.0.1 99 http real.test");
     }
 
     #[test]
@@ -407,8 +446,14 @@ mod tests {
         ) {
             let fields: Vec<_> = said.iter().map(|(at, value)| (ALL[*at].field(), value)).collect();
             let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.trim())).collect();
-            if let (Err(fault), _) = origin(&proxies(hops, &ALL), "10.0.0.1:9", &fields) {
-                prop_assert_eq!(fault, BAD);
+            match origin(&proxies(hops, &ALL), "10.0.0.1:9", &fields).0 {
+                Err(fault) => prop_assert_eq!(fault, BAD),
+                // Nothing but what somebody said, or the peer itself.
+                Ok(origin) => {
+                    let client = origin.client.to_string();
+                    let peer = client == "10.0.0.1";
+                    prop_assert!(peer || hops > 0 && said.iter().any(|(_, text)| text.contains(|c: char| c.is_ascii_digit())), "{}", client);
+                }
             }
         }
     }

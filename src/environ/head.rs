@@ -3,7 +3,8 @@
 //! Owns the body's length (RFC 9112, section 6), the one host name, the target in its parts, and who the client is. Next:
 //! [`Environ::new`](super::Environ::new) makes variables of it.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request::Parts};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request::Parts};
 
 use super::{
     Peer,
@@ -22,6 +23,10 @@ pub enum Length {
     /// `Transfer-Encoding: chunked`.
     Chunked,
 }
+
+/// The target as it came, byte by byte, beside the parts that an URI is made of (S23): in the extensions of [`Parts`].
+#[derive(Clone, Debug)]
+pub struct RawTarget(pub Bytes);
 
 /// A head that was checked.
 #[derive(Clone, Debug)]
@@ -60,7 +65,7 @@ impl Head {
         }
         let length = content_length(&parts)?;
         let host = host(&parts)?;
-        let target = Target::of(&parts.method, &parts.uri)?;
+        let target = Target::of(&parts)?;
         let origin = proxies.origin(&mut parts.headers, peer, host)?;
         if origin.host.as_deref().is_some_and(|host| !plausible_host(host)) {
             return Err(ClientFault::Malformed("the forwarded host is no host name"));
@@ -153,14 +158,18 @@ fn plausible_host(host: &str) -> bool {
 
 impl Target {
     /// S81: a path, an absolute URI, or `*` for OPTIONS.
-    fn of(method: &Method, uri: &Uri) -> Result<Self, ClientFault> {
-        if method == Method::CONNECT {
+    fn of(parts: &Parts) -> Result<Self, ClientFault> {
+        let Parts { method, uri, .. } = parts;
+        if *method == Method::CONNECT {
             return Err(ClientFault::Method("CONNECT is for proxies"));
         }
-        let raw = path::native(uri.to_string().as_bytes());
+        let raw = match parts.extensions.get::<RawTarget>() {
+            Some(RawTarget(raw)) => path::native(raw),
+            None => path::native(uri.to_string().as_bytes()),
+        };
         let query = path::native(uri.query().unwrap_or_default().as_bytes());
         match uri.path() {
-            "*" if method == Method::OPTIONS => Ok(Self { path: String::new(), query: String::new(), raw }),
+            "*" if *method == Method::OPTIONS => Ok(Self { path: String::new(), query: String::new(), raw }),
             path if path.starts_with('/') => Ok(Self { path: path::decode(path), query, raw }),
             "" if uri.scheme().is_some() => Ok(Self { path: "/".to_owned(), query, raw }),
             _ => Err(ClientFault::Malformed("the target is neither a path nor an absolute URI")),

@@ -18,7 +18,7 @@ use http::Version;
 pub use self::{
     cgi::{BadCgi, CgiRequest, ScriptName},
     forwarded::{Forwarding, Origin, Proxies, Scheme},
-    head::{Head, Length},
+    head::{Head, Length, RawTarget},
 };
 use crate::{fault::ClientFault, tenant::Mount};
 

@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request::Parts};
 
 use crate::{
-    environ::{Head, Length},
+    environ::{Head, Length, RawTarget},
     fault::ClientFault,
     limits::Limits,
 };
@@ -30,6 +30,7 @@ pub(super) struct Reading {
 struct Line {
     method: Method,
     target: Uri,
+    raw: RawTarget,
     version: Version,
     /// Where it ends.
     end: usize,
@@ -128,6 +129,7 @@ impl Reading {
             text.advance((end + 2).min(text.len()));
         }
         let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.extensions.insert(line.raw);
         (parts.method, parts.uri, parts.version, parts.headers) = (line.method, line.target, line.version, fields);
         Ok(parts)
     }
@@ -149,11 +151,13 @@ impl Line {
             _ => return Err(malformed("the request line does not end with HTTP/1.1")),
         };
         let method = Method::from_bytes(method).map_err(|_| malformed("the method is no token"))?;
-        if !target.iter().all(u8::is_ascii_graphic) {
-            return Err(malformed("the target has characters that are not ASCII"));
+        // What reads on behind a `#`, and what does not, would see two targets.
+        if !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
+            return Err(malformed("the target has a fragment, or characters that are not ASCII"));
         }
+        let raw = RawTarget(line.slice_ref(target));
         let target = Uri::from_maybe_shared(line.slice_ref(target)).map_err(|_| malformed("the target is no URI"))?;
-        Ok(Self { method, target, version, end })
+        Ok(Self { method, target, raw, version, end })
     }
 }
 

@@ -76,6 +76,8 @@ enum State {
     Body(u64),
     /// Within a chunked body.
     Chunks(Chunks),
+    /// A body is, and it is still to be said.
+    Broken(Broken),
     /// Nothing that follows is looked at.
     Over,
 }
@@ -119,7 +121,7 @@ impl Framer {
     pub fn passes(&self) -> Option<u64> {
         match self.state {
             State::Body(left) if self.received.is_empty() => Some(left),
-            State::Body(_) | State::Head(_) | State::Chunks(_) | State::Over => None,
+            State::Body(_) | State::Head(_) | State::Chunks(_) | State::Broken(_) | State::Over => None,
         }
     }
 
@@ -139,6 +141,7 @@ impl Framer {
             State::Head(reading) => self.head(reading),
             State::Body(left) => self.body(left),
             State::Chunks(chunks) => self.chunks(chunks),
+            State::Broken(broken) => (State::Over, Err(broken)),
             State::Over => {
                 self.received.clear();
                 (State::Over, Ok(Framed::Nothing))
@@ -188,9 +191,12 @@ impl Framer {
     /// All data that is there becomes one chunk, so that tiny ones cost the HTTP library nothing. Its end follows the trailers' end.
     fn chunks(&mut self, mut chunks: Chunks) -> Step {
         let mut data = BytesMut::new();
-        let ended = match chunks.read(&mut self.received, &mut data) {
-            Ok(ended) => ended,
-            Err(broken) => return (State::Over, Err(broken)),
+        let (next, ended) = match chunks.read(&mut self.received, &mut data) {
+            Ok(true) => (State::Head(Reading::default()), true),
+            Ok(false) => (State::Chunks(chunks), false),
+            Err(broken) if data.is_empty() => return (State::Over, Err(broken)),
+            // What was whole before it is a body's all the same, however the bytes were cut.
+            Err(broken) => (State::Broken(broken), false),
         };
         let mut canonical = BytesMut::with_capacity(data.len() + 32);
         if !data.is_empty() {
@@ -202,7 +208,7 @@ impl Framer {
             canonical.extend_from_slice(b"0\r\n\r\n");
         }
         let framed = if canonical.is_empty() { Framed::Nothing } else { Framed::Body(canonical.freeze()) };
-        (if ended { State::Head(Reading::default()) } else { State::Chunks(chunks) }, Ok(framed))
+        (next, Ok(framed))
     }
 }
 

@@ -174,8 +174,8 @@ impl Progress {
 
     /// The end of the body.
     #[must_use]
-    pub fn end(self, asked: Asked) -> Ended {
-        match self {
+    pub fn end(self, asked: Asked) -> (Self, Ended) {
+        let ended = match self {
             Self::Unstarted | Self::Refused => Ended::NeverStarted,
             Self::Pending(head) => match head.content_length {
                 Some(missing @ 1..) if asked == Asked::Whole && !bodiless(head.status.code) => Ended::Short(missing),
@@ -183,7 +183,9 @@ impl Progress {
             },
             Self::Sent { left: Left::Bytes(missing @ 1..) } => Ended::Short(missing),
             Self::Sent { left: Left::Bytes(0) | Left::Nothing | Left::Any } => Ended::Whole,
-        }
+        };
+        // What close() still says is too late (S43, S45).
+        (Self::Sent { left: Left::Nothing }, ended)
     }
 
     /// Whether the head is on the wire.

@@ -36,6 +36,8 @@ pub struct Strict {
     /// `len()` of the iterable.
     promised: Option<u32>,
     yielded: u32,
+    /// It was asked to its end.
+    consumed: bool,
     /// start_response raised the exception that it was given.
     raised_again: bool,
     status: Option<StatusCode>,
@@ -89,6 +91,7 @@ impl Strict {
             self.find("A11", "an exception that start_response raised was trapped, and the body went on");
         }
         self.yielded = self.yielded.saturating_add(chunk.into());
+        self.consumed |= !chunk;
         let (promised, yielded) = (self.promised.unwrap_or(self.yielded), self.yielded);
         // More is known at once, less at the end.
         if yielded > promised || !chunk && yielded < promised {
@@ -119,7 +122,7 @@ impl Strict {
 
     /// The iterable's `close()` raised.
     pub fn close_raised(&mut self) {
-        if self.promised.is_none_or(|promised| self.yielded < promised) {
+        if !self.consumed {
             self.find("A6", "close() raised, perhaps for the iterable was not consumed to its end");
         }
     }
@@ -191,6 +194,12 @@ mod tests {
             strict.close_raised();
         });
         assert_eq!(raised, one("A6", "close() raised, perhaps for the iterable was not consumed to its end"));
+        let consumed = found(|strict| {
+            strict.yielded(true);
+            strict.yielded(false);
+            strict.close_raised();
+        });
+        assert_eq!(consumed, []);
     }
 
     #[test]

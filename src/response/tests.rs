@@ -55,7 +55,7 @@ fn s43_a_second_call_is_refused_even_after_a_first_that_failed() {
     assert!(matches!(result, Err(StartFault::Head(HeadFault::Status(_)))), "{result:?}");
     let (progress, result) = progress.start(head("200 OK", &[]), false);
     assert_eq!((&progress, result), (&Progress::Refused, Err(StartFault::AlreadyStarted)));
-    assert_eq!(progress.end(Asked::Whole), Ended::NeverStarted);
+    assert_eq!(progress.end(Asked::Whole).1, Ended::NeverStarted);
 }
 
 #[test]
@@ -153,14 +153,14 @@ fn s58_the_only_chunk_gives_the_content_length() {
 fn s60_what_exceeds_the_content_length_is_cut_and_iteration_stops() {
     let (progress, step) = started("200 OK", &[("Content-Length", "3")]).chunk(Bytes::from_static(b"hello"), Asked::Whole, false).unwrap();
     assert_eq!((step.data.as_ref(), step.cut, step.full), (&b"hel"[..], true, true));
-    assert_eq!(progress.end(Asked::Whole), Ended::Whole);
+    assert_eq!(progress.end(Asked::Whole).1, Ended::Whole);
 }
 
 #[test]
 fn s61_fewer_bytes_than_promised_are_a_short_body() {
     let (progress, _) = started("200 OK", &[("Content-Length", "9")]).chunk(Bytes::from_static(b"hello"), Asked::Whole, false).unwrap();
-    assert_eq!(progress.end(Asked::Whole), Ended::Short(4));
-    assert_eq!(started("200 OK", &[("Content-Length", "9")]).end(Asked::Whole), Ended::Short(9));
+    assert_eq!(progress.end(Asked::Whole).1, Ended::Short(4));
+    assert_eq!(started("200 OK", &[("Content-Length", "9")]).end(Asked::Whole).1, Ended::Short(9));
 }
 
 #[test]
@@ -169,10 +169,10 @@ fn s62_head_sends_no_body_and_keeps_the_length() {
         started("200 OK", &[("Content-Length", "5")]).chunk(Bytes::from_static(b"hello"), Asked::HeadOnly, false).unwrap();
     assert_eq!(step.commit.unwrap().framing, Framing::Empty { content_length: Some(5) });
     assert_eq!((step.data.len(), step.cut, step.full), (0, false, true));
-    assert_eq!(progress.end(Asked::HeadOnly), Ended::Whole);
+    assert_eq!(progress.end(Asked::HeadOnly).1, Ended::Whole);
     assert_eq!(framing(started("200 OK", &[]), "hello", Asked::HeadOnly, true), Framing::Empty { content_length: Some(5) });
     assert_eq!(framing(started("200 OK", &[]), "hello", Asked::HeadOnly, false), Framing::Empty { content_length: None });
-    let Ended::Commit(reply) = started("200 OK", &[("Content-Length", "5")]).end(Asked::HeadOnly) else { panic!("a head") };
+    let Ended::Commit(reply) = started("200 OK", &[("Content-Length", "5")]).end(Asked::HeadOnly).1 else { panic!("a head") };
     assert_eq!(reply.framing, Framing::Empty { content_length: Some(5) });
 }
 
@@ -184,19 +184,19 @@ fn s63_some_statuses_have_no_body() {
     assert_eq!(framing(started("304 Not Modified", fields), "hello", Asked::Whole, true), empty(Some(5)));
     assert_eq!(framing(started("304 Not Modified", &[]), "hello", Asked::Whole, true), empty(None));
     assert_eq!(framing(started("205 Reset Content", fields), "hello", Asked::Whole, true), Framing::Length(0));
-    let Ended::Commit(reply) = started("204 No Content", fields).end(Asked::Whole) else { panic!("a head") };
+    let Ended::Commit(reply) = started("204 No Content", fields).end(Asked::Whole).1 else { panic!("a head") };
     assert_eq!(reply.framing, empty(None));
 }
 
 #[test]
 fn s66_a_chunk_without_a_head_is_refused() {
     assert_eq!(Progress::Unstarted.chunk(Bytes::from_static(b"x"), Asked::Whole, false), Err(Progress::Unstarted));
-    assert_eq!(Progress::Unstarted.end(Asked::Whole), Ended::NeverStarted);
+    assert_eq!(Progress::Unstarted.end(Asked::Whole).1, Ended::NeverStarted);
 }
 
 #[test]
 fn an_empty_body_has_the_length_zero() {
-    let Ended::Commit(reply) = started("200 OK", &[]).end(Asked::Whole) else { panic!("a head") };
+    let Ended::Commit(reply) = started("200 OK", &[]).end(Asked::Whole).1 else { panic!("a head") };
     assert_eq!(reply.framing, Framing::Length(0));
 }
 
@@ -232,7 +232,7 @@ proptest! {
             full = step.full;
             progress = next;
         }
-        let whole = match progress.end(asked) {
+        let whole = match progress.end(asked).1 {
             Ended::Commit(reply) => { prop_assert!(framing.replace(reply.framing).is_none(), "a second head"); true }
             Ended::Whole => true,
             Ended::Short(_) => false,

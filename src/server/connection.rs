@@ -131,16 +131,17 @@ async fn respond(offered: Offered, body: Incoming, local: Local, shared: Arc<Sha
     if let Some(file) = shared.router.file(&head).await {
         return reply::file(file, entry);
     }
+    let version = head.parts().version;
     let shown = (shared.errors != Errors::Hidden).then(|| head.parts().clone());
     // S72: a client of HTTP/1.0 knows no interim responses; what is sent into a closed channel is kept back.
-    let hints = if head.parts().version == Version::HTTP_11 { hints } else { mpsc::channel(1).0 };
+    let hints = if version == Version::HTTP_11 { hints } else { mpsc::channel(1).0 };
     let request = Request { head, body, local, id: entry.request_id().to_owned(), hints };
     let answer = match shared.admission.enter().await {
         Ok(place) => exchange::run(shared.router.route(), request, place, entry.reporter(), &shared.tasks).await,
         Err(busy) => Err(busy.into()),
     };
     match answer {
-        Ok(answer) => reply::answer(answer, entry),
+        Ok(answer) => reply::answer(answer, version, entry),
         Err(fault) => {
             tell(&fault, entry.request_id());
             match shown.and_then(|head| error_page::page(&shared.errors, &fault, &head)) {

@@ -49,8 +49,6 @@ struct Interim {
     /// What is to be written yet.
     text: Bytes,
     sender: Option<Waker>,
-    /// The connection, which writes it when it flushes.
-    connection: Option<Waker>,
 }
 
 #[derive(Default)]
@@ -109,10 +107,8 @@ impl Turn {
             if shared.interim.text.is_empty() {
                 return Poll::Ready(());
             }
+            // hyper asks for an answer, and flushes behind that: no need to wake it.
             shared.interim.sender = Some(context.waker().clone());
-            if let Some(connection) = shared.interim.connection.take() {
-                connection.wake();
-            }
             Poll::Pending
         })
         .await;
@@ -217,9 +213,9 @@ impl<S: AsyncRead + Unpin> Guard<S> {
         poll_read_buf(Pin::new(&mut self.stream), context, received)
     }
 
-    /// While a request is being answered, only whether its client is still there.
+    /// While a request is being answered, only whether its client is still there; what it sends meanwhile waits.
     fn poll_watch(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.framer.is_idle() { self.poll_fill(context) } else { Poll::Pending }
+        if self.framer.received().len() < READ { self.poll_fill(context) } else { Poll::Pending }
     }
 }
 
@@ -289,7 +285,6 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
         }
         let mut shared = self.turn.shared();
         let interim = &mut shared.interim;
-        interim.connection = Some(context.waker().clone());
         while !interim.text.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(context, &interim.text))?;
             if written == 0 {

@@ -11,7 +11,7 @@ use tokio::{net::TcpListener, sync::watch, time::sleep};
 
 use super::{Shared, connection};
 use crate::{
-    environ::{Local, Peer},
+    environ::{Local, Peer, Proxies},
     limits::Limits,
 };
 
@@ -23,21 +23,24 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Doors {
     all: u64,
     of_peer: u64,
+    /// These stand for many clients.
+    proxies: Proxies,
     open: Mutex<HashMap<IpAddr, u64>>,
 }
 
 impl Doors {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self { all: limits.connections, of_peer: limits.peer_connections, open: Mutex::default() }
+    pub(super) fn new(limits: &Limits, proxies: Proxies) -> Self {
+        Self { all: limits.connections, of_peer: limits.peer_connections, proxies, open: Mutex::default() }
     }
 
     /// Lets a connection in, until the result is dropped.
     fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Inside> {
+        let of_peer = if self.proxies.trusts(peer) { self.all } else { self.of_peer };
         let peer = household(peer);
         let mut open = self.open();
         let all: u64 = open.values().sum();
         let own = open.entry(peer).or_default();
-        if all >= self.all || *own >= self.of_peer {
+        if all >= self.all || *own >= of_peer {
             if *own == 0 {
                 open.remove(&peer);
             }
@@ -113,7 +116,7 @@ mod tests {
     use super::*;
 
     fn doors(connections: u64, peer_connections: u64) -> Arc<Doors> {
-        Arc::new(Doors::new(&Limits { connections, peer_connections, ..Limits::default() }))
+        Arc::new(Doors::new(&Limits { connections, peer_connections, ..Limits::default() }, Proxies::default()))
     }
 
     #[test]
@@ -127,6 +130,15 @@ mod tests {
         assert_eq!(household(one), household(two));
         drop(inside);
         assert!(doors.enter(peer).is_some());
+    }
+
+    #[test]
+    fn a_trusted_proxy_has_as_many_connections_as_there_are() {
+        let proxies = Proxies { networks: vec!["192.0.2.0/24".parse().unwrap()], hops: 1, fields: Vec::new() };
+        let limits = Limits { connections: 3, peer_connections: 1, ..Limits::default() };
+        let (doors, proxy) = (Arc::new(Doors::new(&limits, proxies)), IpAddr::from([192, 0, 2, 1]));
+        let inside: Vec<_> = (0..3).map(|_| doors.enter(proxy)).collect();
+        assert!(inside.iter().all(Option::is_some) && doors.enter(proxy).is_none());
     }
 
     #[test]

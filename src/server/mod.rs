@@ -129,7 +129,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listeners, shared, stop_grace, .. } = self;
         let stop = watch::Sender::new(false);
-        let doors = Arc::new(Doors::new(&shared.rules.limits));
+        let doors = Arc::new(Doors::new(&shared.rules.limits, shared.rules.proxies.clone()));
         for listener in listeners {
             let accepting = listener::accept(listener, Arc::clone(&doors), Arc::clone(&shared), stop.subscribe());
             shared.tasks.spawn(accepting);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{Response, ext::ReasonPhrase};
 
@@ -41,11 +41,15 @@ enum Source {
 }
 
 /// The guest's answer.
-pub(super) fn answer(answer: Answer, mut entry: Entry) -> Response<Outgoing> {
+pub(super) fn answer(answer: Answer, version: Version, mut entry: Entry) -> Response<Outgoing> {
     let Answer { reply, body } = answer;
     entry.status(reply.status.code);
     let mut response = Response::new(Outgoing { source: Source::Guest(body), entry, _turn: None });
     *response.status_mut() = reply.status.code;
+    // Its end is the connection's. hyper would promise to keep that to a client that asked for it, but not in a response of HTTP/1.0.
+    if version == Version::HTTP_10 && reply.framing == Framing::Open {
+        *response.version_mut() = version;
+    }
     // The reason was checked; hyper sends its own for one that it would not take.
     if let Ok(reason) = ReasonPhrase::try_from(reply.status.reason) {
         response.extensions_mut().insert(reason);
@@ -88,7 +92,7 @@ pub(super) fn file(response: Response<FileBody>, mut entry: Entry) -> Response<O
 /// What a person quotes, and what the log lines of this request carry.
 fn identify(response: &mut Response<Outgoing>) {
     if let Ok(id) = HeaderValue::from_str(response.body().entry.request_id()) {
-        response.headers_mut().entry(REQUEST_ID).or_insert(id);
+        response.headers_mut().insert(REQUEST_ID, id);
     }
 }
 

@@ -2,7 +2,8 @@
 
     python3 corpus.py WASGI COMPONENT CORPUS
 
-Each invalid request is refused, and each valid one answered with 200 and its body, unless it is listed here with a reason. A case that sets a
+Each invalid request is refused, and each valid one answered with 200, by an application that reads its body, unless it is listed here with a
+reason. A case that sets a
 limit is replayed to a server with that limit. Prints a report, and fails if anything is otherwise.
 """
 
@@ -24,7 +25,9 @@ ACCEPTED = {
 NO_FOLDING = "folded fields are refused always (RFC 9112, 5.2)"
 NO_CODING = "a coding beside `chunked` is refused with 501 (S75)"
 NO_PROXY = "the PROXY protocol is deferred"
+NO_FRAGMENT = "a fragment is no part of a target (RFC 9112, 3.2)"
 REFUSED = {
+    "005": NO_FRAGMENT,
     "014": "a quotation mark is no character of a URI (RFC 3986)",
     "025": NO_CODING,
     "025_line": NO_CODING,
@@ -78,11 +81,15 @@ def with_host(text):
 
 
 def accepted(url, text):
-    """Whether the first request is answered with 200. What is not whole is answered with 408 soon enough."""
+    """Whether the first request is answered with 200, or refused. What is not whole is answered with 408 soon enough."""
     with Wire(url).connect() as connection:
         connection.send(text)
-        connection.receive(lambda data: len(data) >= 12)
-        return connection.received[9:12] == b"200"
+        if not connection.receive(lambda data: len(data) >= 12):
+            raise SystemExit(f"no answer to {text[:200]!r}")
+        status = connection.received[9:12].decode()
+        if status != "200" and not (status.startswith("4") or status in ("501", "505")):
+            raise SystemExit(f"{status} to {text[:200]!r}")
+        return status == "200"
 
 
 def main():

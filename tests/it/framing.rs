@@ -96,8 +96,10 @@ fn s82_a_head_is_taken_at_its_limits_and_refused_over_them() {
 
 #[test]
 fn s82_a_slow_head_is_answered_408_and_an_idle_connection_is_closed() {
-    let host = Host::behaving(&["--head-read-timeout", "300ms", "--idle-timeout", "200ms"]);
-    let ends = |sent: &str| {
+    // One clock is short and the other long: whichever ends the connection is known.
+    let slow_heads = Host::behaving(&["--head-read-timeout", "300ms", "--idle-timeout", "10min"]);
+    let idle = Host::behaving(&["--head-read-timeout", "10min", "--idle-timeout", "200ms"]);
+    let ends = |host: &Host, sent: &str| {
         let mut stream = host.connect();
         stream.write_all(sent.as_bytes()).unwrap();
         let mut bytes = String::new();
@@ -105,12 +107,29 @@ fn s82_a_slow_head_is_answered_408_and_an_idle_connection_is_closed() {
         stream.read_to_string(&mut bytes).unwrap();
         bytes.lines().filter(|line| line.starts_with("HTTP/1.1")).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(ends("GET /hello HT"), ["HTTP/1.1 408 Request Timeout"]);
-    assert_eq!(ends("GET /hello HTTP/1.1\r\nHost: a\r\nX-A: "), ["HTTP/1.1 408 Request Timeout"]);
-    assert_eq!(ends(""), [""; 0]);
-    assert_eq!(ends(HELLO), ["HTTP/1.1 200 OK"]);
-    assert_eq!(ends(&format!("{HELLO}\r\n")), ["HTTP/1.1 200 OK"], "an empty line is no request");
-    assert_eq!(ends(&format!("{HELLO}GET /hel")), ["HTTP/1.1 200 OK", "HTTP/1.1 408 Request Timeout"]);
+    assert_eq!(ends(&slow_heads, "GET /hello HT"), ["HTTP/1.1 408 Request Timeout"]);
+    assert_eq!(ends(&slow_heads, "GET /hello HTTP/1.1\r\nHost: a\r\nX-A: "), ["HTTP/1.1 408 Request Timeout"]);
+    assert_eq!(ends(&slow_heads, ""), [""; 0]);
+    assert_eq!(ends(&idle, HELLO), ["HTTP/1.1 200 OK"]);
+    assert_eq!(ends(&idle, &format!("{HELLO}\r\n")), ["HTTP/1.1 200 OK"], "an empty line is no request");
+    assert_eq!(ends(&slow_heads, &format!("{HELLO}GET /hel")), ["HTTP/1.1 200 OK", "HTTP/1.1 408 Request Timeout"]);
+}
+
+#[test]
+fn s59_a_kept_connection_is_not_promised_for_a_body_that_ends_with_it() {
+    let host = Host::behaving(&[]);
+    let reply = host.send(b"GET /slow HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!((reply.code(), reply.field("connection"), reply.field("content-length")), (200, None, None), "{reply:?}");
+}
+
+#[test]
+fn a_client_that_leaves_behind_an_early_byte_is_seen() {
+    let host = Host::behaving(&[]);
+    let mut stream = host.connect();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\nG").unwrap();
+    stream.read_exact(&mut [0; 12]).unwrap();
+    drop(stream);
+    host.logged(&["path=/endless", "outcome=\"client_gone\""]);
 }
 
 #[test]

@@ -29,6 +29,10 @@ fn a1_to_a14_what_a_python_application_breaks_is_found_and_a_good_one_breaks_not
     assert_eq!(found("a11", "A11").0, 200);
     assert_eq!(found("a12", "A12").0, 200);
     assert_eq!(found("a14", "A14").0, 200);
+    host.logged(&["path=/a14"]);
+    let rules: Vec<_> = host.log_lines("rule=").iter().map(|line| line.split_once("rule=").unwrap().1.to_owned()).collect();
+    let expected = ["A2", "A3", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "A12", "A14"].map(|rule| format!("\"{rule}\""));
+    assert_eq!(rules, expected, "each page breaks its own rule and no other");
     // What cannot be served is refused with or without --strict.
     assert_eq!(host.get("/a4").code(), 500);
     host.logged(&["TypeError: the application yielded str, not bytes"]);

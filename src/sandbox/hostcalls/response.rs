@@ -19,6 +19,8 @@ use crate::{
 
 /// One chunk, as the WIT package promises to take it.
 const CHUNK_BYTES: u64 = 1 << 20;
+/// Early hints that one response may have.
+const HINTS: u32 = 8;
 
 /// What goes to the connection. A sender that is dropped before `End` means that the response was aborted (S64).
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub(in crate::sandbox) struct Response {
     head_limit: u64,
     /// A rule that the guest broke, to be told when the exchange ends.
     fault: Option<GuestFault>,
+    /// How often it has given hints.
+    hints: u32,
     /// What breaks a rule though the response goes out, where that is looked for.
     strict: Option<Strict>,
 }
@@ -69,7 +73,7 @@ impl Response {
     pub(crate) fn new(wire: Wire, asked: Asked, options: &AppOptions) -> Self {
         let head_limit = options.limits.response_head_bytes;
         let strict = (options.strictness == Strictness::Strict).then(Strict::default);
-        Self { progress: Progress::Unstarted, asked, wire, written: false, detour: None, head_limit, fault: None, strict }
+        Self { progress: Progress::Unstarted, asked, wire, written: false, detour: None, head_limit, fault: None, hints: 0, strict }
     }
 
     pub(super) fn start(
@@ -91,12 +95,13 @@ impl Response {
     }
 
     /// Checks hints as a head's fields, and sends them if the connection is not busy with earlier ones: they are advice.
-    fn early_hints(&self, fields: Vec<(String, String)>) -> Result<(), response::StartError> {
+    fn early_hints(&mut self, fields: Vec<(String, String)>) -> Result<(), response::StartError> {
         if self.progress.is_sent() {
             return Err(response::StartError::AlreadySent);
         }
         let hints = Head::hints(fields, self.head_limit).map_err(|fault| response::StartError::from(StartFault::from(fault)))?;
-        if self.wire.hints.try_send(hints).is_err() {
+        self.hints += 1;
+        if self.hints > HINTS || self.wire.hints.try_send(hints).is_err() {
             tracing::debug!("hints were kept back");
         }
         Ok(())
@@ -202,7 +207,9 @@ impl Response {
     /// The body has ended.
     pub(crate) async fn end(&mut self, timeline: &Timeline) -> Result<(), GuestFault> {
         let asked = self.asked;
-        match self.progress_mut(|progress| progress.end(asked)) {
+        let (progress, ended) = self.progress_mut(|progress| progress.end(asked));
+        self.progress = progress;
+        match ended {
             Ended::NeverStarted => {
                 self.strict.iter_mut().for_each(Strict::never_started);
                 return Err(GuestFault::NeverStarted);

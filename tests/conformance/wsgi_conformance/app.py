@@ -96,9 +96,8 @@ def environ(environ, start_response):
 @case
 def mark_environ(environ, start_response):
     seen = "conformance.mark" in environ
-    environ["conformance.mark"] = "left behind"
-    environ.pop("REQUEST_METHOD")
     environ.clear()
+    environ["conformance.mark"] = "left behind"
     return answer(start_response, "seen" if seen else "clean")
 
 
@@ -317,7 +316,9 @@ class Iterable:
         note(self._environ, "closed")
 
     def __getattr__(self, name):
-        note(self._environ, f"asked for {name}")
+        # An iterable need not have a length, and may be asked whether it has one.
+        if name != "__len__":
+            note(self._environ, f"asked for {name}")
         raise AttributeError(name)
 
 
@@ -362,6 +363,26 @@ def items(environ, start_response):
     """Yields the items that X-Items describes, as Python literals."""
     start_response("200 OK", list(PLAIN))
     return iter(ast.literal_eval(environ["HTTP_X_ITEMS"]))
+
+
+@case
+def iterable_that_raises_first(environ, start_response):
+    start_response("200 OK", list(PLAIN))
+    return Iterable(environ, [RuntimeError("in the body")])
+
+
+@case
+def iterable_that_is_too_long(environ, start_response):
+    start_response("200 OK", [*PLAIN, ("Content-Length", "2")])
+    return Iterable(environ, [b"ab", b"cd", b"ef"])
+
+
+@case
+def slow_write(environ, start_response):
+    write = start_response("200 OK", list(PLAIN))
+    write(b"first")
+    time.sleep(1)
+    return [b"second"]
 
 
 @case
@@ -459,6 +480,17 @@ def file_wrapper(environ, start_response):
     wrapped = wrapper(file, 4096)
     start_response("200 OK", list(PLAIN))
     return wrapped
+
+
+@case
+def real_file(environ, start_response):
+    wrapper = environ.get("wsgi.file_wrapper")
+    if wrapper is None:
+        return answer(start_response, "", "501 No Wrapper")
+    file = open(__file__, "rb")
+    file.seek(5)
+    start_response("200 OK", list(PLAIN))
+    return wrapper(file)
 
 
 @case

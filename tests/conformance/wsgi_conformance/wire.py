@@ -1,13 +1,14 @@
 """Raw sockets: what is sent, byte for byte, and what comes back, understood strictly."""
 
 import json
+import re
 import secrets
 import socket
 import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from .cases import Stalled
+from .cases import Stalled, Unanswered
 
 # Requests of a case that are left without an answer, before the case is given up.
 STALLS = 3
@@ -15,7 +16,8 @@ STALLS = 3
 
 @dataclass
 class Reply:
-    """One response. ``whole`` says that its body ended where it had to; ``closed`` that the connection ended; ``rest`` is what came behind."""
+    """One response. ``whole`` says that its body ended where it had to; ``closed`` that the connection ended in order, ``ended`` that it did in any
+    way; ``rest`` is what came behind."""
 
     raw: bytes
     status: int = 0
@@ -26,6 +28,7 @@ class Reply:
     whole: bool = False
     closed: bool = False
     rest: bytes = b""
+    ended: bool = False
     interim: list = field(default_factory=list)
     framing: str = ""
 
@@ -65,7 +68,7 @@ def _head(data):
     for text in lines[1:]:
         name, _, value = text.decode("latin-1").partition(":")
         headers.append((name, value.strip(" \t")))
-    return version, int(status) if status.isdigit() else 0, reason, headers, end + 4
+    return version, int(status) if re.fullmatch("[0-9]{1,9}", status) else 0, reason, headers, end + 4
 
 
 def parse(data, closed, head_only):
@@ -86,7 +89,7 @@ def parse(data, closed, head_only):
     if head_only or status in (204, 304):
         reply.framing, reply.body, reply.rest, reply.whole = "none", b"", body, True
     elif codings:
-        reply.framing = "chunked" if codings == ["chunked"] and not lengths else "ambiguous"
+        reply.framing = "chunked" if [coding.lower() for coding in codings] == ["chunked"] and not lengths else "ambiguous"
         _chunks(reply, body)
     elif lengths:
         reply.framing = "length" if len(lengths) == 1 and lengths[0].isdigit() else "ambiguous"
@@ -100,15 +103,15 @@ def parse(data, closed, head_only):
 def _chunks(reply, data):
     while True:
         line, separator, rest = data.partition(b"\r\n")
-        try:
-            size = int(line.split(b";")[0], 16)
-        except ValueError:
+        digits = line.split(b";")[0].strip()
+        if not separator or not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", digits):
             return
-        if not separator:
-            return
+        size = int(digits, 16)
         if size == 0:
-            if rest.startswith(b"\r\n"):
-                reply.whole, reply.rest = True, rest[2:]
+            # Trailers end with an empty line, as a head does.
+            trailers, end, behind = (b"\r\n" + rest).partition(b"\r\n\r\n")
+            if end:
+                reply.whole, reply.rest = True, behind
             return
         reply.body += rest[:size]
         if rest[size : size + 2] != b"\r\n":
@@ -132,8 +135,9 @@ class Connection:
         self.socket.close()
 
     @property
-    def port(self):
-        return self.socket.getsockname()[1]
+    def address(self):
+        """This end: host and port."""
+        return self.socket.getsockname()[:2]
 
     def send(self, data):
         self.wire.sent.append(data)
@@ -141,6 +145,13 @@ class Connection:
             self.socket.sendall(data)
         except OSError:
             # It has answered and closed already.
+            pass
+
+    def finish(self):
+        """Nothing more will be sent."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
             pass
 
     def receive(self, until=lambda data: False, seconds=None):
@@ -171,7 +182,8 @@ class Connection:
         if not self.receive(is_there, seconds):
             self.wire.stalled()
         reply = parse(self.received, self.closed and not self.reset, head_only)
-        if reply.whole:
+        reply.ended = self.closed
+        if reply.whole or reply.framing == "close":
             self.received = reply.rest
         return reply
 
@@ -186,6 +198,7 @@ class Wire:
     def __init__(self, url, version="1.1", patience=5.0):
         parts = urlsplit(url)
         self.host, self.port = parts.hostname, parts.port or 80
+        self.authority = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         self.version, self.patience = version, patience
         self.sent, self.stalls = [], 0
 
@@ -201,7 +214,7 @@ class Wire:
     def request(self, case, method="GET", target="/", headers=(), body=None, keep=False, version=None):
         """The bytes of a request for a behaviour of the application."""
         version = version or self.version
-        lines = [f"{method} {target} HTTP/{version}", f"Host: {self.host}:{self.port}", f"X-Case: {case}"]
+        lines = [f"{method} {target} HTTP/{version}", f"Host: {self.authority}", f"X-Case: {case}"]
         if keep and version == "1.0":
             lines.append("Connection: keep-alive")
         if not keep and version == "1.1":
@@ -236,20 +249,33 @@ class Wire:
             connection.send(data)
             return connection.reply(seconds=seconds)
 
-    def environ(self, **request):
-        """What the application sees, ``{name: [type, value]}``; empty if it was not asked."""
-        told = self.ask("environ", **request).json or {}
-        return told.get("environ", {}), told.get("facts", {})
+    def environ(self, refusable=False, **request):
+        """What the application sees, ``{name: [type, value]}``, and facts about it. ``refusable``: None, where the server may refuse."""
+        reply = self.ask("environ", **request)
+        if refusable and (400 <= reply.status < 500 or reply.status == 501):
+            return None, {}
+        told = self.told(reply)
+        return told["environ"], told["facts"]
+
+    def told(self, reply):
+        """The JSON of an answer; without one nothing can be concluded."""
+        if reply.status != 200 or reply.json is None:
+            raise Unanswered(f"status {reply.status}: {reply.text[:80]!r}")
+        return reply.json
 
     def token(self):
         return secrets.token_hex(8)
 
-    def notes(self, token, until=lambda words: True):
-        """What the application has noted, once that is what is waited for."""
-        end = time.monotonic() + self.patience
+    def notes(self, token, until=lambda words: True, seconds=None):
+        """What the application has noted, once that is what is waited for, and a little later."""
+        sent, end = list(self.sent), time.monotonic() + (seconds or self.patience)
         while True:
-            sent, words = self.sent, self.ask("notes", target=f"/?{token}").json or []
+            words = self.told(self.ask("notes", target=f"/?{token}"))
             if until(words) or time.monotonic() > end:
-                return words
-            self.sent = sent
+                break
             time.sleep(0.02)
+        # What comes twice comes soon after.
+        time.sleep(0.05)
+        words = self.told(self.ask("notes", target=f"/?{token}"))
+        self.sent = sent
+        return words

@@ -100,7 +100,8 @@ impl Host {
     /// Serves a project while it is written.
     pub fn developing(project: &Path) -> Self {
         let mut command = wasgi();
-        command.arg("dev").arg(project).args(["--bind", "127.0.0.1:0"]);
+        // One place: so the next request has the instance that the last one had.
+        command.arg("dev").arg(project).args(["--bind", "127.0.0.1:0", "--concurrency", "1"]);
         Self::running(command)
     }
 

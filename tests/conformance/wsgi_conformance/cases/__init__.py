@@ -24,6 +24,10 @@ class Stalled(Exception):
     """The server has stopped answering; the rest of the case would only wait."""
 
 
+class Unanswered(Exception):
+    """The application's own answer is missing, on which all the rest depends."""
+
+
 class Unasked(Exception):
     """The server does not offer what the case is about, and need not."""
 

@@ -22,29 +22,52 @@ def refused(wire, requests, expected=REFUSED, version=None):
         yield f"{label}: served behind it", [], wire.notes(token)
 
 
-@case("S73", "Content-Length beside Transfer-Encoding", NEW)
+BOTH_LENGTHS = [
+    ("length first", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+    ("coding first", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", b"0\r\n\r\n"),
+]
+
+
+@case("S73", "behind Content-Length beside Transfer-Encoding nothing is served", NEW)
+def closed_behind_both(wire):
+    yield from refused(wire, BOTH_LENGTHS, OneOf(200, 400, 411, 413, 501))
+
+
+@case("S73", "Content-Length beside Transfer-Encoding is refused", NEW, level="SHOULD")
 def length_and_coding(wire):
-    yield from refused(wire, [
-        ("length first", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
-        ("coding first", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", b"0\r\n\r\n"),
-    ])
+    yield from refused(wire, BOTH_LENGTHS)
+
+
+@case("S74", "a Content-Length that is repeated alike is refused", level="SHOULD")
+def repeated_lengths(wire):
+    yield from refused(wire, [("two alike", "Content-Length: 5\r\nContent-Length: 5\r\n", b"hello"), ("5, 5", "Content-Length: 5, 5\r\n", b"hello")])
 
 
 @case("S74", "several or bad Content-Length")
 def lengths(wire):
-    values = ["5, 5", "+5", "-5", "0x5", "5_0", "5 5", "abc", "", "99999999999999999999999", "5;", "\xa05"]
+    values = ["+5", "-5", "0x5", "5_0", "5 5", "abc", "", "99999999999999999999999", "5;", "\xa05"]
     yield from refused(wire, [(value, f"Content-Length: {value}\r\n", b"hello") for value in values])
-    yield from refused(wire, [("two", "Content-Length: 5\r\nContent-Length: 6\r\n", b"hello"), ("two alike", "Content-Length: 5\r\nContent-Length: 5\r\n", b"hello")])
+    yield from refused(wire, [("two", "Content-Length: 5\r\nContent-Length: 6\r\n", b"hello")])
 
 
 @case("S75", "Transfer-Encoding that is not `chunked`", NEW)
 def codings(wire):
-    values = ["identity", "xchunked", "chunked, chunked", "chunked, identity", "gzip, chunked", "", ", chunked", "\x0bchunked", "\xa0chunked", "chunked;q=1"]
+    values = ["identity", "xchunked", "chunked, chunked", "chunked, identity", "", "\x0bchunked", "\xa0chunked", "chunked;q=1"]
     yield from refused(wire, [(value, f"Transfer-Encoding: {value}\r\n", b"0\r\n\r\n") for value in values])
     yield from refused(wire, [("two", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", b"0\r\n\r\n")])
 
 
-@case("S76", "Transfer-Encoding in HTTP/1.0", ("1.0",))
+@case("S75", "codings beside `chunked` are refused", NEW, level="SHOULD")
+def other_codings(wire):
+    yield from refused(wire, [(value, f"Transfer-Encoding: {value}\r\n", b"0\r\n\r\n") for value in ("gzip, chunked", ", chunked")])
+
+
+@case("S76", "behind Transfer-Encoding in HTTP/1.0 nothing is served", ("1.0",))
+def closed_behind_coding(wire):
+    yield from refused(wire, [("chunked", "Transfer-Encoding: chunked\r\n", b"0\r\n\r\n")], OneOf(200, 400, 411, 413, 501))
+
+
+@case("S76", "Transfer-Encoding in HTTP/1.0 is refused", ("1.0",), level="SHOULD")
 def coding_in_old(wire):
     yield from refused(wire, [("chunked", "Transfer-Encoding: chunked\r\n", b"0\r\n\r\n")])
 
@@ -52,7 +75,7 @@ def coding_in_old(wire):
 @case("S77", "a chunk's size is hex digits; lines end with CRLF", NEW)
 def chunk_sizes(wire):
     bad = [b"+5\r\nhello", b"-5\r\nhello", b"0x5\r\nhello", b"5_0\r\nhello", b" 5\r\nhello", b"5 \r\nhello", b"\r\nhello", b";x\r\nhello", b"5\nhello", b"5\r\nhelloXX"]
-    bad += [b"5;a\nb\r\nhello", b"5;a\rb\r\nhello", b"80000000000000000\r\nhello", b"5;" + b"x" * 70_000 + b"\r\nhello"]
+    bad += [b"5;a\nb\r\nhello", b"5;a\rb\r\nhello", b"80000000000000000\r\nhello"]
     for chunk in bad:
         token = wire.token()
         with wire.connect() as connection:
@@ -79,17 +102,22 @@ def trailers(wire):
         environ = (connection.reply().json or {}).get("environ", {})
         yield "next request", False, "HTTP_X_TRAILER" in environ
     for trailer in (b"Content-Length: 50\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: evil\r\n"):
-        token = wire.token()
         with wire.connect() as connection:
             headers = [("Transfer-Encoding", "chunked")]
             connection.send(wire.request("echo", "POST", headers=headers, body=b"2\r\nhi\r\n0\r\n" + trailer + b"\r\n", keep=True))
-            connection.send(wire.request("environ", headers=[("X-Note", token)], keep=True))
+            connection.send(wire.request("environ", keep=True))
             first, second = connection.reply(seconds=2), connection.reply(seconds=2)
-            host = ((second.json or {}).get("environ", {}).get("HTTP_HOST") or ["", f"{wire.host}:{wire.port}"])[1]
-            yield trailer.decode().strip(), (OneOf(200, 400), f"{wire.host}:{wire.port}"), (first.status, host)
+            host = ((second.json or {}).get("environ", {}).get("HTTP_HOST") or ["", wire.authority])[1]
+            yield trailer.decode().strip(), (OneOf(200, 400), wire.authority, True), (first.status, host, second.status == 200 or connection.closed)
 
 
-@case("S79", "bare LF, bare CR, NUL, folded lines, blanks before the colon")
+@case("S79", "a blank before the colon is refused")
+def blank_before_the_colon(wire):
+    head = f"GET / HTTP/{wire.version}\r\nHost: a\r\nX : 1\r\n\r\n".encode()
+    yield from refused(wire, [("blank", head, b"")], expected=400)
+
+
+@case("S79", "bare LF, bare CR, NUL, folded lines, and lines that are no fields are refused", level="SHOULD")
 def line_ends(wire):
     version = f"HTTP/{wire.version}".encode()
     lines = [
@@ -100,7 +128,6 @@ def line_ends(wire):
         ("NUL in the target", b"GET /\0 " + version + b"\r\nHost: a\r\n\r\n"),
         ("folded line", b"GET / " + version + b"\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n"),
         ("first line folded", b"GET / " + version + b"\r\n Host: a\r\nHost: a\r\n\r\n"),
-        ("blank before the colon", b"GET / " + version + b"\r\nHost: a\r\nX : 1\r\n\r\n"),
         ("no name", b"GET / " + version + b"\r\nHost: a\r\n: 1\r\n\r\n"),
         ("no colon", b"GET / " + version + b"\r\nHost: a\r\nX\r\n\r\n"),
         ("DEL in a field", b"GET / " + version + b"\r\nHost: a\r\nX: \x7f\r\n\r\n"),
@@ -110,11 +137,9 @@ def line_ends(wire):
 
 @case("S80", "one valid Host; an absolute target overrides it", NEW)
 def host(wire):
-    cases = [("none", b"GET / HTTP/1.1\r\n\r\n"), ("two", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), ("list", b"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n")]
+    cases = [("none", b"GET / HTTP/1.1\r\n\r\n"), ("two", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")]
     cases += [("blank", b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), ("user", b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"), ("path", b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n")]
     for label, data in cases:
-        if label == "list":
-            continue
         yield label, 400, wire.raw(data, seconds=2).status
     reply = wire.raw(b"GET http://b.test:81/x?y HTTP/1.1\r\nHost: a.test\r\nX-Case: environ\r\nConnection: close\r\n\r\n")
     environ = (reply.json or {}).get("environ", {})
@@ -122,12 +147,12 @@ def host(wire):
     yield "absolute target", ["b.test:81", "/x", "y"], told
 
 
-@case("S81", "`*` is for OPTIONS, authority-form for CONNECT, which is refused; a target is ASCII", BOTH)
+@case("S81", "`*` is for OPTIONS, authority-form for CONNECT, which is refused; a target is ASCII", BOTH, level="SHOULD")
 def targets(wire):
     def status(line):
         return wire.raw(f"{line} HTTP/{wire.version}\r\nHost: a\r\nX-Case: hello\r\n\r\n".encode("latin-1"), seconds=2).status
 
-    yield "OPTIONS *", OneOf(200, 400, 404, 501), status("OPTIONS *")
+    yield "OPTIONS *", OneOf(200, 204, 400, 404, 405, 501), status("OPTIONS *")
     yield "GET *", 400, status("GET *")
     yield "GET a.test:80", 400, status("GET a.test:80")
     yield "GET a/b", 400, status("GET a/b")
@@ -143,9 +168,9 @@ def limits(wire):
         return wire.raw(f"GET {target} HTTP/{wire.version}\r\nHost: a\r\nX-Case: hello\r\n{fields}\r\n".encode(), seconds=2).status
 
     too_large = OneOf(400, 413, 414, 431)
-    yield "line of 100 KB", too_large, status("/" + "x" * 100_000)
-    yield "field of 100 KB", too_large, status(fields=f"X: {'x' * 100_000}\r\n")
-    yield "2 000 fields", too_large, status(fields="X: 1\r\n" * 2000)
+    yield "line of 2 MB", too_large, status("/" + "x" * 2_000_000)
+    yield "field of 2 MB", too_large, status(fields=f"X: {'x' * 2_000_000}\r\n")
+    yield "300 000 fields", too_large, status(fields="X: 1\r\n" * 300_000)
     yield "head of 2 MB", too_large, status(fields=f"X: {'x' * 4000}\r\n" * 500)
 
 
