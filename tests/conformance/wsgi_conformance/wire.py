@@ -237,6 +237,11 @@ class Wire:
             for _ in range(times):
                 connection.send(self.request(case, keep=True))
                 reply = connection.reply()
+                if not reply.raw and connection.closed:
+                    # A server may close a connection whenever it is idle.
+                    connection = self.connect()
+                    connection.send(self.request(case, keep=True))
+                    reply = connection.reply()
                 yield reply
                 if not reply.keeps:
                     connection.socket.close()
@@ -252,7 +257,7 @@ class Wire:
     def environ(self, refusable=False, **request):
         """What the application sees, ``{name: [type, value]}``, and facts about it. ``refusable``: None, where the server may refuse."""
         reply = self.ask("environ", **request)
-        if refusable and (400 <= reply.status < 500 or reply.status == 501):
+        if refusable and reply.status >= 400:
             return None, {}
         told = self.told(reply)
         return told["environ"], told["facts"]

@@ -38,14 +38,14 @@ def length_and_coding(wire):
     yield from refused(wire, BOTH_LENGTHS)
 
 
-@case("S74", "a Content-Length that is repeated alike is refused", level="SHOULD")
+@case("S74", "a Content-Length that is repeated alike, or that no body can have, is refused", level="SHOULD")
 def repeated_lengths(wire):
-    yield from refused(wire, [("two alike", "Content-Length: 5\r\nContent-Length: 5\r\n", b"hello"), ("5, 5", "Content-Length: 5, 5\r\n", b"hello")])
+    yield from refused(wire, [("too large", "Content-Length: 99999999999999999999999\r\n", b"hello"), ("two alike", "Content-Length: 5\r\nContent-Length: 5\r\n", b"hello"), ("5, 5", "Content-Length: 5, 5\r\n", b"hello")])
 
 
 @case("S74", "several or bad Content-Length")
 def lengths(wire):
-    values = ["+5", "-5", "0x5", "5_0", "5 5", "abc", "", "99999999999999999999999", "5;", "\xa05"]
+    values = ["+5", "-5", "0x5", "5_0", "5 5", "abc", "", "5;", "\xa05"]
     yield from refused(wire, [(value, f"Content-Length: {value}\r\n", b"hello") for value in values])
     yield from refused(wire, [("two", "Content-Length: 5\r\nContent-Length: 6\r\n", b"hello")])
 
@@ -75,7 +75,7 @@ def coding_in_old(wire):
 @case("S77", "a chunk's size is hex digits; lines end with CRLF", NEW)
 def chunk_sizes(wire):
     bad = [b"+5\r\nhello", b"-5\r\nhello", b"0x5\r\nhello", b"5_0\r\nhello", b" 5\r\nhello", b"5 \r\nhello", b"\r\nhello", b";x\r\nhello", b"5\nhello", b"5\r\nhelloXX"]
-    bad += [b"5;a\nb\r\nhello", b"5;a\rb\r\nhello", b"80000000000000000\r\nhello"]
+    bad += [b"5;a\nb\r\nhello", b"5;a\rb\r\nhello"]
     for chunk in bad:
         token = wire.token()
         with wire.connect() as connection:
