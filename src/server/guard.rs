@@ -330,3 +330,87 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+    };
+
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn guarded(room: usize) -> (Guard<DuplexStream>, Turn, DuplexStream) {
+        let (client, server) = duplex(room);
+        let (rules, turn) = (Arc::new(Rules::default()), Turn::default());
+        let guard = Guard::new(server, rules, Peer(([127, 0, 0, 1], 9).into()), turn.clone());
+        (guard, turn, client)
+    }
+
+    /// What hyper is shown now.
+    fn shown(guard: &mut Guard<DuplexStream>) -> Option<String> {
+        let (mut space, waker) = ([0; 512], Waker::noop());
+        let mut buffer = ReadBuf::new(&mut space);
+        match Pin::new(guard).poll_read(&mut Context::from_waker(waker), &mut buffer) {
+            Poll::Ready(read) => read.map(|()| String::from_utf8(buffer.filled().to_vec()).unwrap()).ok(),
+            Poll::Pending => None,
+        }
+    }
+
+    fn flush(guard: &mut Guard<DuplexStream>) -> bool {
+        Pin::new(guard).poll_flush(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[tokio::test]
+    async fn the_next_request_is_shown_when_the_last_answer_is_sent_and_not_before() {
+        let (mut guard, turn, mut client) = guarded(1_024);
+        client.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        assert_eq!(shown(&mut guard).as_deref(), Some("POST / HTTP/1.1\r\n\r\n"));
+        let (offered, answering) = turn.take().unwrap();
+        assert_eq!(offered.unwrap().parts().uri, "/a");
+        assert!(flush(&mut guard));
+        assert_eq!((shown(&mut guard), turn.take().is_none()), (None, true), "it is being answered");
+
+        drop(answering);
+        assert_eq!(shown(&mut guard), None, "the answer may be hyper's still");
+        assert!(flush(&mut guard));
+        assert_eq!(shown(&mut guard).as_deref(), Some("POST / HTTP/1.1\r\n\r\n"));
+        assert_eq!(turn.take().unwrap().0.unwrap().parts().uri, "/b");
+    }
+
+    #[tokio::test]
+    async fn an_interim_response_that_cannot_be_written_keeps_nobody_busy_and_nothing_overtakes_it() {
+        let (mut guard, turn, mut client) = guarded(4);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut context = Context::from_waker(&waker);
+        let mut sending = pin!(turn.send_interim(Bytes::from_static(b"interim ")));
+        for _ in 0..3 {
+            assert!(sending.as_mut().poll(&mut context).is_pending());
+            assert!(Pin::new(&mut guard).poll_flush(&mut context).is_pending());
+            assert!(Pin::new(&mut guard).poll_write(&mut context, b"final").is_pending());
+        }
+        assert_eq!(count.0.load(Ordering::SeqCst), 0);
+
+        let mut text = [0; 12];
+        client.read_exact(text.get_mut(..4).unwrap()).await.unwrap();
+        assert!(count.0.load(Ordering::SeqCst) > 0 && Pin::new(&mut guard).poll_flush(&mut context).is_ready());
+        assert!(sending.as_mut().poll(&mut context).is_ready());
+        client.read_exact(text.get_mut(4..8).unwrap()).await.unwrap();
+        assert!(matches!(Pin::new(&mut guard).poll_write(&mut context, b"final"), Poll::Ready(Ok(4))));
+        client.read_exact(text.get_mut(8..).unwrap()).await.unwrap();
+        assert_eq!(&text, b"interim fina");
+    }
+}
