@@ -42,6 +42,7 @@ class Server:
     def start(self):
         words = [word.format(port=self.port, notes=self.notes.name) for word in self.words]
         environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "WASGI_CACHE_DIR")}
+        environment["LANG"] = "C.UTF-8"
         environment["WSGI_CONFORMANCE_NOTES"] = self.notes.name
         self.process = subprocess.Popen(words, cwd=HERE, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         end = time.monotonic() + 60

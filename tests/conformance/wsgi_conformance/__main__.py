@@ -13,15 +13,19 @@ def main():
     parser.add_argument("--only", action="append", metavar="S41", help="this rule only; may be given again")
     parser.add_argument("--http", action="append", choices=("1.0", "1.1"), help="this version only [default: both]")
     parser.add_argument("--clock", type=float, metavar="SECONDS", help="how long the server was told to wait for heads and requests; not asked otherwise")
+    parser.add_argument("--strict", action="store_true", help="end with status 1 also for what is only recommended")
     parser.add_argument("--json", action="store_true", help="print JSON: all that was sent, expected, and came")
     typed = parser.parse_args()
+    if not typed.url.startswith("http://"):
+        parser.error("--url is like http://127.0.0.1:8000")
     results = run(typed.url, typed.only, typed.http or ["1.1", "1.0"], typed.clock)
     if typed.json:
         json.dump(results, sys.stdout, indent=1)
         print()
     else:
         show(results)
-    sys.exit(any(result["outcome"] == "failed" for result in results))
+    failed = [result for result in results if result["outcome"] == "failed"]
+    sys.exit(any(typed.strict or result["level"] == "MUST" for result in failed))
 
 
 def show(results):

@@ -166,7 +166,10 @@ def unread(environ, start_response):
 
 @case
 def echo(environ, start_response):
-    return answer(start_response, environ["wsgi.input"].read())
+    stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
+    if length:
+        return answer(start_response, stream.read(int(length)))
+    return answer(start_response, b"".join(iter(lambda: stream.read(4096), b"")))
 
 
 # start_response.
@@ -450,7 +453,8 @@ def too_short(environ, start_response):
 @case
 def status(environ, start_response):
     """The status that the query names, with a body that must not be sent with some."""
-    start_response(environ["QUERY_STRING"].replace("+", " "), [("X-A", "1")])
+    length = [("Content-Length", "4")] if "HTTP_X_LENGTH" in environ else []
+    start_response(environ["QUERY_STRING"].replace("+", " "), [("X-A", "1"), *length])
     return iter([b"body"])
 
 

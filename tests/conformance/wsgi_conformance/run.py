@@ -38,7 +38,12 @@ def run(url, only=None, versions=("1.1", "1.0"), clock=None, patience=5.0, watch
 def remember(wire):
     """Many rules are seen in what the application notes; so it has to keep its notes."""
     token = wire.token()
-    wire.ask("hello", headers=[("X-Note", token)])
+    try:
+        reply = wire.ask("hello", headers=[("X-Note", token)])
+    except OSError as error:
+        raise SystemExit(f"{wire.host}:{wire.port} does not answer: {error}") from error
+    if reply.text != "hello":
+        raise SystemExit(f"{wire.host}:{wire.port} does not serve wsgi_conformance.app:application")
     for _ in range(3):
         if wire.ask("notes", target=f"/?{token}").json != ["called"]:
             raise SystemExit("the application does not keep its notes: set WSGI_CONFORMANCE_NOTES to a folder that it may write")

@@ -124,7 +124,7 @@ class Connection:
 
     def __init__(self, wire):
         self.wire = wire
-        self.socket = socket.create_connection((wire.host, wire.port), timeout=wire.patience)
+        self.socket = socket.create_connection((wire.host, wire.port), wire.patience, wire.source)
         self.received = b""
         self.closed = self.reset = False
 
@@ -200,10 +200,15 @@ class Wire:
         self.host, self.port = parts.hostname, parts.port or 80
         self.authority = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         self.version, self.patience = version, patience
-        self.sent, self.stalls = [], 0
+        self.sent, self.stalls, self.source = [], 0, None
 
     def connect(self):
         return Connection(self)
+
+    def from_elsewhere(self):
+        """A server may believe its own machine's loopback address; another one is a stranger's."""
+        if self.host == "127.0.0.1":
+            self.source = ("127.0.0.2", 0)
 
     def stalled(self):
         """A server that is stuck need not be waited for again and again."""
@@ -257,7 +262,7 @@ class Wire:
     def environ(self, refusable=False, **request):
         """What the application sees, ``{name: [type, value]}``, and facts about it. ``refusable``: None, where the server may refuse."""
         reply = self.ask("environ", **request)
-        if refusable and reply.status >= 400:
+        if refusable and (400 <= reply.status < 500 or reply.status == 501):
             return None, {}
         told = self.told(reply)
         return told["environ"], told["facts"]

@@ -123,6 +123,7 @@ def fields(wire):
 
 @case("S15", "a name that a variable's could be mistaken for is dropped or refused")
 def underscores(wire):
+    wire.from_elsewhere()
     for name in ("X_Forwarded_For", "Content_Length", "Transfer_Encoding", "Script_Name"):
         environ, _ = wire.environ(refusable=True, headers=[(name, "99")])
         names = (name.upper(), f"HTTP_{name.upper()}")
@@ -180,6 +181,7 @@ def remote(wire):
 
 @case("S21", "nobody is believed who says that he speaks for another")
 def forwarded(wire):
+    wire.from_elsewhere()
     environ, _ = wire.environ(headers=LIES)
     yield "REMOTE_ADDR", Where("not 6.6.6.6", lambda told: told and told[1] != "6.6.6.6"), environ.get("REMOTE_ADDR")
     yield "wsgi.url_scheme", ["str", "http"], environ.get("wsgi.url_scheme")
@@ -189,6 +191,7 @@ def forwarded(wire):
 
 @case("S21", "what he says does not reach the application", level="SHOULD")
 def removed(wire):
+    wire.from_elsewhere()
     environ, _ = wire.environ(headers=LIES)
     names = {"HTTP_" + name.upper().replace("-", "_") for name, _ in LIES}
     yield "left in environ", [], sorted(names & environ.keys())

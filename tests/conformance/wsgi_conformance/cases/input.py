@@ -72,12 +72,27 @@ def mixed(wire):
     yield from compare(wire, MIXES)
 
 
-@case("S35", "a body that breaks off, or is malformed, is never a clean end", BOTH)
+CHUNKED = [("Transfer-Encoding", "chunked")]
+
+
+@case("S35", "a chunked body that breaks off, or is malformed, is never a clean end", NEW)
 def broken(wire):
-    bad = [("length", [("Content-Length", "10")], b"abc")]
-    if wire.version == "1.1":
-        chunked = [("Transfer-Encoding", "chunked")]
-        bad += [("chunk breaks off", chunked, b"5\r\nab"), ("no last chunk", chunked, b"2\r\nab\r\n"), ("bad chunk", chunked, b"2\r\nab\r\nxyz\r\n\r\n")]
+    token = wire.token()
+    wire.ask("broken-input", "POST", headers=[("X-Note", token), *CHUNKED], body=b"2\r\nab\r\n0\r\n\r\n")
+    yield "a whole one", ["called", "ended after 2"], wire.notes(token, lambda words: len(words) > 1)
+    bad = [("chunk breaks off", CHUNKED, b"5\r\nab"), ("no last chunk", CHUNKED, b"2\r\nab\r\n"), ("bad chunk", CHUNKED, b"2\r\nab\r\nxyz\r\n\r\n")]
+    yield from never_ends(wire, bad)
+
+
+@case("S35", "a body that is shorter than its length is never a clean end", BOTH, level="SHOULD")
+def too_short(wire):
+    token = wire.token()
+    wire.ask("broken-input", "POST", headers=[("X-Note", token)], body=b"ab")
+    yield "a whole one", ["called", "ended after 2"], wire.notes(token, lambda words: len(words) > 1)
+    yield from never_ends(wire, [("length", [("Content-Length", "10")], b"abc")])
+
+
+def never_ends(wire, bad):
     for label, headers, body in bad:
         token = wire.token()
         with wire.connect() as connection:
