@@ -154,6 +154,15 @@ pub enum GuestFault {
     /// It trapped: `unreachable`, a bad memory access, exhausted stack, a handle that is not its own.
     #[error("it trapped: {0}")]
     Trap(Trapped),
+    /// It trapped when it was refused memory.
+    #[error("its memory limit is reached: {0}")]
+    Memory(Trapped),
+    /// Its response is longer than its tenant may send.
+    #[error("its response is longer than the limit of {limit} bytes")]
+    ResponseTooLong {
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// It needs more than its tenant may use merely to start, or raised while it did.
     #[error("it does not start: {0}")]
     Start(Trapped),
@@ -165,8 +174,13 @@ impl GuestFault {
     pub fn traceback(&self) -> &str {
         match self {
             Self::Raised(raised) => &raised.traceback,
-            Self::Trap(trapped) | Self::Start(trapped) => &trapped.backtrace,
-            Self::NeverStarted | Self::ChunkTooLong { .. } | Self::TooShort { .. } | Self::TooLong | Self::Stopped(_) => "",
+            Self::Trap(trapped) | Self::Start(trapped) | Self::Memory(trapped) => &trapped.backtrace,
+            Self::NeverStarted
+            | Self::ChunkTooLong { .. }
+            | Self::ResponseTooLong { .. }
+            | Self::TooShort { .. }
+            | Self::TooLong
+            | Self::Stopped(_) => "",
         }
     }
 }
@@ -180,9 +194,33 @@ pub enum BusyFault {
     /// `queue_wall_ms`.
     #[error("no place became free in time")]
     QueueTimeout,
+    /// `worker_instances`, and none of them idle; or the tenant's `instances` and memory.
+    #[error("there is no place for an instance")]
+    NoInstance,
+    /// It trapped again and again.
+    #[error("the application is cooled down: it trapped too often")]
+    CoolingDown {
+        /// How long it still is.
+        seconds: u64,
+    },
+    /// Its operator suspended it.
+    #[error("the application is suspended")]
+    Suspended,
     /// The host is stopping.
     #[error("the host is stopping")]
     Stopping,
+}
+
+impl BusyFault {
+    /// Seconds after which a client may try again (RFC 9110, section 10.2.3).
+    #[must_use]
+    pub fn retry_after(self) -> u64 {
+        match self {
+            Self::QueueFull | Self::QueueTimeout | Self::NoInstance | Self::Stopping => 1,
+            Self::CoolingDown { seconds } => seconds.max(1),
+            Self::Suspended => 60,
+        }
+    }
 }
 
 /// A mistake of ours.
@@ -221,6 +259,8 @@ pub enum Outcome {
     Trap,
     /// The CPU limit.
     CpuLimit,
+    /// A memory limit.
+    MemoryLimit,
     /// A wall limit.
     WallLimit,
     /// A rule of WSGI that the application broke.
@@ -231,6 +271,10 @@ pub enum Outcome {
     QueueFull,
     /// No place in time.
     QueueTimeout,
+    /// It is cooled down.
+    CoolingDown,
+    /// It is suspended.
+    Suspended,
     /// The client left.
     ClientGone,
     /// The instance did not start.
@@ -240,6 +284,31 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Ok,
+        Self::Exception,
+        Self::Trap,
+        Self::CpuLimit,
+        Self::MemoryLimit,
+        Self::WallLimit,
+        Self::AppError,
+        Self::ProtocolError,
+        Self::QueueFull,
+        Self::QueueTimeout,
+        Self::CoolingDown,
+        Self::Suspended,
+        Self::ClientGone,
+        Self::StartingFailed,
+        Self::HostError,
+    ];
+
+    /// Its place in [`Outcome::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -248,11 +317,14 @@ impl Outcome {
             Self::Exception => "exception",
             Self::Trap => "trap",
             Self::CpuLimit => "cpu_limit",
+            Self::MemoryLimit => "memory_limit",
             Self::WallLimit => "wall_limit",
             Self::AppError => "app_error",
             Self::ProtocolError => "protocol_error",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::CoolingDown => "cooling_down",
+            Self::Suspended => "suspended",
             Self::ClientGone => "client_gone",
             Self::StartingFailed => "starting_failed",
             Self::HostError => "host_error",
@@ -264,7 +336,10 @@ impl From<&GuestFault> for Outcome {
     fn from(fault: &GuestFault) -> Self {
         match fault {
             GuestFault::Raised(_) => Self::Exception,
-            GuestFault::NeverStarted | GuestFault::TooShort { .. } | GuestFault::TooLong => Self::AppError,
+            GuestFault::NeverStarted | GuestFault::TooShort { .. } | GuestFault::TooLong | GuestFault::ResponseTooLong { .. } => {
+                Self::AppError
+            }
+            GuestFault::Memory(_) => Self::MemoryLimit,
             GuestFault::Stopped(Stopped::Cpu) => Self::CpuLimit,
             GuestFault::Stopped(Stopped::Wall) => Self::WallLimit,
             GuestFault::Trap(_) | GuestFault::ChunkTooLong { .. } => Self::Trap,
@@ -281,7 +356,9 @@ impl From<&Fault> for Outcome {
             Fault::Guest(guest) => guest.into(),
             Fault::Busy(BusyFault::QueueFull) => Self::QueueFull,
             Fault::Busy(BusyFault::QueueTimeout) => Self::QueueTimeout,
-            Fault::Busy(BusyFault::Stopping) | Fault::Host(_) => Self::HostError,
+            Fault::Busy(BusyFault::CoolingDown { .. }) => Self::CoolingDown,
+            Fault::Busy(BusyFault::Suspended) => Self::Suspended,
+            Fault::Busy(BusyFault::NoInstance | BusyFault::Stopping) | Fault::Host(_) => Self::HostError,
         }
     }
 }
@@ -354,6 +431,14 @@ mod tests {
         assert_eq!(fault.status(), 500);
         assert_eq!(fault.public_text("00ff"), "internal server error\nrequest id: 00ff\n");
         assert_eq!(fault.chain(), "the application raised ValueError: secret");
+    }
+
+    #[test]
+    fn every_outcome_has_its_place_and_its_word() {
+        let places: Vec<_> = Outcome::ALL.into_iter().map(Outcome::index).collect();
+        assert_eq!(places, (0..Outcome::ALL.len()).collect::<Vec<_>>());
+        let words: std::collections::BTreeSet<_> = Outcome::ALL.into_iter().map(Outcome::as_str).collect();
+        assert_eq!(words.len(), Outcome::ALL.len());
     }
 
     #[test]

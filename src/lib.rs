@@ -14,6 +14,7 @@ pub mod environ;
 pub mod exchange;
 pub mod fault;
 pub mod framing;
+pub mod ledger;
 pub mod limits;
 pub mod response;
 pub mod sandbox;
@@ -27,6 +28,6 @@ pub use self::{
     exchange::{Route, Uploads},
     limits::Limits,
     sandbox::{App, AppOptions, Engine, Folder, Isolation, Storage, TenantLog},
-    server::{Config, Errors, Server, StaticFolder},
-    tenant::{Mount, TenantId},
+    server::{Bells, Config, Errors, Router, Server, Site, StaticFolder, Table},
+    tenant::{HostName, Mount, TenantId},
 };

@@ -80,7 +80,8 @@ pub enum LimitFault {
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $name:ident, $flag:literal, $unit:ident, $default:expr, $min:expr, $max:expr;)+) => {
         /// What one tenant may use. Defaults are right for most apps; design and reasons are in `docs/operators.md`.
-        #[derive(Clone, Debug, Eq, PartialEq)]
+        #[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+        #[serde(default)]
         pub struct Limits {
             $($(#[doc = $doc])+ pub $name: u64,)+
         }
@@ -123,14 +124,26 @@ const MINUTE: u64 = 60 * SECOND;
 limits! {
     /// Memory of one instance, summed over its linear memories and tables.
     memory_bytes, "memory", Bytes, 256 * MIB, 64 * KIB, 4 * GIB;
+    /// Memory of all instances of a tenant together, idle ones included.
+    tenant_memory_bytes, "tenant-memory", Bytes, GIB, 64 * KIB, 1 << 50;
+    /// Instances of a tenant, idle ones included.
+    instances, "instances", Count, 64, 1, 10_000;
     /// Time inside guest code in one request; waits for the host are not charged.
     guest_cpu_ms, "guest-cpu", Millis, 5 * SECOND, 1, 60 * MINUTE;
+    /// Time inside guest code that a tenant may use, in percent of one core, over all its requests.
+    cpu_share_percent, "cpu-share", Count, 100_000, 1, 100_000;
+    /// A tenant's part of what is contended for (CPU time, places), beside others': one with 200 gets twice what one with 100 gets.
+    weight, "weight", Count, 100, 1, 10_000;
     /// Time inside guest code while an instance starts.
     start_cpu_ms, "start-cpu", Millis, 10 * SECOND, 1, 60 * MINUTE;
     /// Time inside guest code while a release is made, or a management command runs.
     release_cpu_ms, "release-cpu", Millis, MINUTE, 1, 60 * MINUTE;
     /// Longest time to make a release, or of a management command, waits included.
     release_wall_ms, "release-timeout", Millis, 5 * MINUTE, 1, 24 * 60 * MINUTE;
+    /// Memory of the process that compiles a component.
+    compile_memory_bytes, "compile-memory", Bytes, 4 * GIB, 256 * MIB, 1 << 40;
+    /// Longest time to compile a component.
+    compile_wall_ms, "compile-timeout", Millis, 5 * MINUTE, SECOND, 60 * MINUTE;
     /// From the call to the response's head; waits for the client's body are not counted.
     head_wall_ms, "head-timeout", Millis, 30 * SECOND, 1, 60 * MINUTE;
     /// Longest time without progress in either direction once a body flows.
@@ -143,6 +156,8 @@ limits! {
     close_grace_ms, "close-grace", Millis, SECOND, 1, MINUTE;
     /// The body of one request.
     request_body_bytes, "max-body", Bytes, 10 * MIB, 0, 1 << 50;
+    /// The body of one response; at the limit it is broken off.
+    response_body_bytes, "max-response", Bytes, 1 << 50, 0, 1 << 50;
     /// A chunked upload that is buffered for CONTENT_LENGTH: what stays in memory; the rest waits in a temporary file.
     buffered_body_bytes, "buffer-memory", Bytes, MIB, 0, GIB;
     /// The request line.
@@ -169,6 +184,10 @@ limits! {
     queue, "queue", Count, 64, 0, 100_000;
     /// Longest wait for a place; then 503.
     queue_wall_ms, "queue-timeout", Millis, 5 * SECOND, 1, 10 * MINUTE;
+    /// Traps in a minute after which an application is cooled down: its requests are answered with 503.
+    traps, "max-traps", Count, 100, 1, 1_000_000;
+    /// How long it is cooled down.
+    cool_ms, "cool-down", Millis, 30 * SECOND, 1, 60 * MINUTE;
     /// Requests after which a reused instance retires.
     reuse_requests, "reuse-requests", Count, 1_000, 1, 1_000_000_000;
     /// Age at which a reused instance retires.
@@ -177,9 +196,11 @@ limits! {
     reuse_idle_ms, "reuse-idle", Millis, MINUTE, 1, 24 * 60 * MINUTE;
     /// Growth of its memory, since it started, after which a reused instance retires.
     reuse_growth_bytes, "reuse-growth", Bytes, 64 * MIB, 0, 4 * GIB;
-    /// Connections in all.
+    /// Instances of all tenants in one worker process; the longest idle one gives way to a new one.
+    worker_instances, "worker-instances", Count, 128, 1, 4_000;
+    /// Connections in all, of one worker process.
     connections, "max-connections", Count, 4_096, 1, 1_000_000;
-    /// Connections of one peer address.
+    /// Connections of one peer address, to one worker process.
     peer_connections, "max-peer-connections", Count, 256, 1, 1_000_000;
     /// Longest time to send a request's head; it begins with a connection, and with a further request's first byte.
     head_read_ms, "head-read-timeout", Millis, 10 * SECOND, 1, 10 * MINUTE;

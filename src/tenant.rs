@@ -47,8 +47,14 @@ impl fmt::Display for TenantId {
 }
 
 /// Where an application is mounted: its `SCRIPT_NAME`. Empty for the root, else `/a` or `/a/b`, never with a slash at the end.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Mount(String);
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mount(Arc<str>);
+
+impl Default for Mount {
+    fn default() -> Self {
+        Self("".into())
+    }
+}
 
 /// A path that is no [`Mount`].
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -78,8 +84,62 @@ impl Mount {
     /// The `PATH_INFO` of `path` below this mount, matched on a segment's boundary (S9), or `None` when it lies elsewhere.
     #[must_use]
     pub fn path_info<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let rest = path.strip_prefix(self.0.as_str())?;
+        let rest = path.strip_prefix(&*self.0)?;
         (self.0.is_empty() || rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+}
+
+/// A host name that an application is served at, in lower case and without a port.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum HostName {
+    /// This one.
+    Exact(String),
+    /// All below one, which is kept with its dot: `.example.com`.
+    Under(String),
+}
+
+/// A text that is no [`HostName`].
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("`{0}` is no host name: write `example.com`, `*.example.com` or an address, without a port")]
+pub struct BadHostName(String);
+
+impl HostName {
+    /// Takes `example.com`, `*.example.com`, `192.0.2.1` or `[2001:db8::1]`.
+    ///
+    /// # Errors
+    /// [`BadHostName`] for everything else.
+    pub fn new(text: &str) -> Result<Self, BadHostName> {
+        let bad = || BadHostName(text.chars().take(80).collect());
+        let is_label =
+            |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let is_name = |name: &str| name.len() <= 253 && name.split('.').all(is_label);
+        let lower = text.to_ascii_lowercase();
+        let literal = lower.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match (lower.strip_prefix("*."), literal) {
+            (Some(name), _) if is_name(name) => Ok(Self::Under(format!(".{name}"))),
+            (None, Some(address)) if address.parse::<std::net::Ipv6Addr>().is_ok() => Ok(Self::Exact(lower)),
+            (None, None) if is_name(&lower) => Ok(Self::Exact(lower)),
+            _ => Err(bad()),
+        }
+    }
+
+    /// What a client wrote in Host, as names are compared: in lower case, without a port and a last dot.
+    #[must_use]
+    pub fn asked(host: &str) -> String {
+        let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((literal, _)) => host.get(..literal.len() + 2).unwrap_or(host),
+            None => host.split_once(':').map_or(host, |(name, _)| name),
+        };
+        name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Under(end) => write!(f, "*{end}"),
+        }
     }
 }
 
@@ -94,6 +154,18 @@ mod tests {
         assert_eq!(TenantId::new(&"a".repeat(63)).map(|id| id.as_str().len()), Ok(63));
         assert_eq!(TenantId::new(&"a".repeat(64)), Err(BadTenantId("a".repeat(64))));
         assert_eq!(TenantId::new("A"), Err(BadTenantId("A".into())));
+    }
+
+    #[test]
+    fn a_host_name_is_read_as_people_write_it_and_compared_as_clients_do() {
+        for (text, shown) in [("Example.COM", "example.com"), ("*.a.b", "*.a.b"), ("127.0.0.1", "127.0.0.1"), ("[::1]", "[::1]")] {
+            assert_eq!(HostName::new(text).map(|name| name.to_string()), Ok(shown.to_owned()));
+        }
+        for bad in ["", ".", "*.", "*", "a..b", "a.b:80", "a b", "[::1]:80", "*.*.a", "a.*"] {
+            assert_eq!(HostName::new(bad), Err(BadHostName(bad.into())), "{bad}");
+        }
+        let asked = ["A.b:80", "a.b.", "[::1]:8000", "[::1]", ""].map(HostName::asked);
+        assert_eq!(asked, ["a.b", "a.b", "[::1]", "[::1]", ""]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
     exchange::{Route, Uploads},
     limits::{Amount, Unit},
     sandbox::Strictness,
-    server::{Config, Errors, Server},
+    server::{Bells, Config, Errors, Router, Server, Site, Table},
     telemetry,
     tenant::Mount,
 };
@@ -56,8 +56,9 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     let stop_grace = Duration::from_secs(typed.stop_grace.into());
     app::runtime()?.block_on(serve(Config {
         bind: typed.bind,
-        route,
-        static_folders,
+        router: Arc::new(Router::new(Table::of_one(Site::ready(route, static_folders)))),
+        limits,
+        bells: Bells::default(),
         stop_grace,
         errors: Errors::Hidden,
         proxies: typed.proxies.proxies(),
@@ -65,9 +66,7 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
 }
 
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
-    let folders: Vec<_> = config.static_folders.iter().map(|folder| folder.url().to_owned()).collect();
-    let limits = config.route.app.limits().clone();
-    let storage = config.route.app.options().data().cloned();
+    let limits = config.limits.clone();
     let server = Server::bind(config).map_err(|error| unbound(&error))?;
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
@@ -77,12 +76,6 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     let (memory, cpu) = (show(limits.memory_bytes, Unit::Bytes), show(limits.guest_cpu_ms, Unit::Millis));
     Talk.step("limits", &format!("memory {memory} · CPU {cpu} a request · {} at once", limits.concurrency));
     Talk.step("touches", MAY_TOUCH);
-    if let Some(storage) = storage {
-        Talk.step("data", &format!("{} as /data, at most {}", storage.root.display(), show(storage.limit, Unit::Bytes)));
-    }
-    for url in folders {
-        Talk.step("static", &format!("{url} by the host"));
-    }
     for address in server.local_addr() {
         ready(&format!("http://{address}"));
     }

@@ -91,6 +91,12 @@ impl Head {
         &self.origin
     }
 
+    /// The path, percent-decoded into a native string.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.target.path
+    }
+
     pub(super) fn target(&self) -> &Target {
         &self.target
     }

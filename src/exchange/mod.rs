@@ -11,7 +11,10 @@ mod drain;
 mod pieces;
 mod tasks;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -83,8 +86,23 @@ pub struct Answer {
 pub struct Report {
     /// In one word.
     pub outcome: Outcome,
-    /// The guest's CPU time.
+    /// What the guest used.
+    pub used: Used,
+}
+
+/// What a guest used in an exchange.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Used {
+    /// CPU time.
     pub cpu: Duration,
+    /// The time until its instance was there.
+    pub start: Duration,
+    /// Whether that was a new one.
+    pub cold: bool,
+    /// Bytes of its memories and tables.
+    pub memory: u64,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
 }
 
 /// Serves one request. `hold` is kept until the guest has let go of it; `report` is told how it went.
@@ -176,39 +194,43 @@ pub async fn answer_to(
 /// How the guest's part ended.
 struct Ended {
     fault: Option<Fault>,
-    cpu: Duration,
+    used: Used,
 }
 
 impl Ended {
     fn report(&self) -> Report {
-        Report { outcome: self.fault.as_ref().map_or(Outcome::Ok, Outcome::from), cpu: self.cpu }
+        Report { outcome: self.fault.as_ref().map_or(Outcome::Ok, Outcome::from), used: self.used }
     }
 }
 
 /// The guest's part: `wsgiref`'s `BaseHandler.run`.
 async fn drive(app: &App, environ: Environ, exchange: Exchange) -> Ended {
     let request_id = exchange.request_id.clone();
+    let began = Instant::now();
     let mut instance = match Instance::of(app, &request_id).await {
         Ok(instance) => instance,
         Err(fault) => {
             if let Fault::Guest(guest) = &fault {
                 app.log().fault(&request_id, guest);
             }
-            return Ended { fault: Some(fault), cpu: Duration::ZERO };
+            let used = Used { start: began.elapsed(), cold: true, ..Used::default() };
+            return Ended { fault: Some(fault), used };
         }
     };
+    let (start, cold) = (began.elapsed(), instance.is_new());
     let answered = answer(app, &mut instance, environ, exchange).await;
-    let Finished { input, fault, cpu } = instance.finish(app);
+    let Finished { input, bytes_in, fault, cpu, memory, memory_refused } = instance.finish(app);
     let fault = match answered {
         Ok(Delivered::Whole) => fault.map(Fault::from),
         Ok(Delivered::Gone) => Some(ClientFault::Gone.into()),
-        Err(guest) => Some(blame(guest, input, app.limits())),
+        Err(guest) => Some(blame(guest, input, memory_refused, app.limits())),
     };
     match &fault {
         Some(Fault::Guest(guest)) => app.log().fault(&request_id, guest),
         Some(Fault::Client(_) | Fault::Busy(_) | Fault::Host(_)) | None => {}
     }
-    Ended { fault, cpu }
+    let memory = u64::try_from(memory).unwrap_or(u64::MAX);
+    Ended { fault, used: Used { cpu, start, cold, memory, bytes_in } }
 }
 
 /// Calls the application, sends what its iterable yields, and calls `close()` exactly once (S67).
@@ -250,9 +272,11 @@ async fn send(app: &App, instance: &mut Instance, body: &Body, timeline: &Timeli
     Ok(Delivered::Whole)
 }
 
-/// An application that raises because its client broke off is not to blame (S35); one whose client sent too much answers 413 (S37).
-fn blame(fault: GuestFault, input: Option<InputFault>, limits: &Limits) -> Fault {
+/// An application that raises because its client broke off is not to blame (S35); one whose client sent too much answers 413 (S37). A guest
+/// that is refused memory traps where its language knows nothing better.
+fn blame(fault: GuestFault, input: Option<InputFault>, memory_refused: bool, limits: &Limits) -> Fault {
     match (fault, input) {
+        (GuestFault::Trap(trapped), _) if memory_refused => GuestFault::Memory(trapped).into(),
         (GuestFault::Raised(_), Some(input)) => buffer::client_fault(input, limits.request_body_bytes).into(),
         (fault, _) => fault.into(),
     }

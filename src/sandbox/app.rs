@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,8 +20,12 @@ use super::{
     log::TenantLog,
     report::{Plan, Report},
     state::State,
+    turns::Seat,
 };
-use crate::limits::Limits;
+use crate::{
+    ledger::{Account, Gauge},
+    limits::Limits,
+};
 
 /// What of one request the next can see.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -58,6 +62,10 @@ pub enum Strictness {
 pub struct AppOptions {
     /// Whose it is.
     pub log: TenantLog,
+    /// What its tenant uses.
+    pub account: Account,
+    /// What it uses itself.
+    pub usage: Account,
     /// What it may use.
     pub limits: Limits,
     /// What of one request the next can see.
@@ -83,6 +91,8 @@ impl AppOptions {
     #[must_use]
     pub fn new(log: TenantLog) -> Self {
         Self {
+            account: log.account().clone(),
+            usage: Account::alone(),
             log,
             limits: Limits::default(),
             isolation: Isolation::default(),
@@ -114,14 +124,18 @@ pub enum BadComponent {
     Folder(#[source] std::io::Error),
 }
 
-/// An application, and its idle instances.
+/// How many there were in this process.
+static APPS: AtomicU64 = AtomicU64::new(0);
+
+/// An application that is ready.
 pub struct App {
     engine: Engine,
+    /// Which it is, of all of this engine.
+    id: u64,
     pre: bindings::OfferedPre<State>,
     has_release: bool,
     options: AppOptions,
     volumes: Volumes,
-    idle: Mutex<Vec<Instance>>,
     /// What is counted by [`App::renew`].
     generation: AtomicU64,
     /// What the last instance that prepared itself said.
@@ -143,11 +157,11 @@ impl App {
         let volumes = Volumes::open(&options.files, &options.storage).map_err(BadComponent::Folder)?;
         Ok(Self {
             engine: engine.clone(),
+            id: APPS.fetch_add(1, Ordering::Relaxed),
             pre,
             has_release,
             options,
             volumes,
-            idle: Mutex::default(),
             generation: AtomicU64::new(0),
             report: Mutex::default(),
         })
@@ -192,18 +206,28 @@ impl App {
     /// An instance that waits for work, the last that worked first; those that waited for too long are dropped.
     pub(super) fn take_idle(&self) -> Option<Instance> {
         self.retire_idle();
-        self.idle().pop()
+        self.engine.idle().take(self.id)
     }
 
+    /// Keeps an instance for the next request; unless its tenant's instances have more than half of its memory, for idle ones must leave
+    /// room for those that work.
     pub(super) fn give_back(&self, instance: Instance) {
-        self.idle().push(instance);
+        if self.options.account.level(Gauge::Memory) <= self.options.limits.tenant_memory_bytes / 2 {
+            self.engine.idle().give_back(self.id, instance);
+        }
+    }
+
+    /// A call of its guests, in the order of all of them.
+    pub(super) fn seat(&self) -> Seat<'_> {
+        let AppOptions { account, usage, limits, .. } = &self.options;
+        Seat::new(self.engine.turns(), account, usage, limits.weight, limits.cpu_share_percent)
     }
 
     /// From now on instances begin anew: those that wait are dropped, and those that work are not kept. For an application whose files have
     /// changed.
     pub fn renew(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
-        self.idle().clear();
+        self.engine.idle().retire(self.id, |_| true);
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -227,11 +251,13 @@ impl App {
     pub fn retire_idle(&self) {
         let limits = self.limits();
         let (idle, age) = (Duration::from_millis(limits.reuse_idle_ms), Duration::from_millis(limits.reuse_age_ms));
-        self.idle().retain(|instance| instance.idle_for() < idle && instance.age() < age);
+        self.engine.idle().retire(self.id, |instance| instance.idle_for() >= idle || instance.age() >= age);
     }
+}
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Instance>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for App {
+    fn drop(&mut self) {
+        self.engine.idle().retire(self.id, |_| true);
     }
 }
 

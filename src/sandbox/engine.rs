@@ -14,8 +14,11 @@ use std::{
 
 use wasmtime::{CacheStore, Config, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
-use super::functions::Functions;
-use crate::{fault::HostFault, limits::Limits};
+use super::{functions::Functions, idle::Idle, turns::Turns};
+use crate::{
+    fault::{BusyFault, HostFault},
+    limits::Limits,
+};
 
 /// How long a guest computes before it yields to its neighbours on the same thread.
 const TICK: Duration = Duration::from_millis(2);
@@ -29,21 +32,47 @@ const TABLE_ELEMENTS: usize = 100_000;
 /// What the host keeps of one instance beside its memories.
 const INSTANCE_BYTES: usize = 32 << 20;
 
-/// The engine, and its ticker.
+/// The engine, its ticker, and what all its guests share: the places, the order in which they compute, and those that wait for work.
 #[derive(Clone)]
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     ticker: Arc<Ticker>,
     functions: Option<Arc<Functions>>,
+    places: Arc<Places>,
+    turns: Arc<Turns>,
+    idle: Arc<Idle>,
+}
+
+/// The places of the pool.
+struct Places {
+    all: usize,
+    taken: AtomicUsize,
+}
+
+/// A place of the pool, until it is dropped.
+pub(super) struct Place(Arc<Places>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Engine {
-    /// Sets up an engine whose pool holds what `limits` allow to run at once.
+    /// Sets up an engine whose pool has `limits.worker_instances` places.
     ///
     /// # Errors
     /// [`HostFault::Sandbox`] when the machine refuses: most often its limit of address space (`ulimit -v`).
     pub fn new(limits: &Limits) -> Result<Self, HostFault> {
-        Self::of(&config(limits), None)
+        Self::of(&config(limits), limits, None)
+    }
+
+    /// Sets up an engine that compiles and runs nothing: it has no pool, and so gets along with a limit of address space.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn compiler(limits: &Limits, file: &Path) -> Result<Self, HostFault> {
+        Self::with_functions(code_config(), limits, file)
     }
 
     /// The same, for a process that compiles: functions that were compiled before are taken from `file`, and new ones are kept there. It must
@@ -52,16 +81,43 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn compiling(limits: &Limits, file: &Path) -> Result<Self, HostFault> {
-        let functions = Arc::new(Functions::of(file));
-        let mut config = config(limits);
-        config.enable_incremental_compilation(Arc::clone(&functions) as Arc<dyn CacheStore>).map_err(|error| refused(&error))?;
-        Self::of(&config, Some(functions))
+        Self::with_functions(config(limits), limits, file)
     }
 
-    fn of(config: &Config, functions: Option<Arc<Functions>>) -> Result<Self, HostFault> {
+    fn with_functions(mut config: Config, limits: &Limits, file: &Path) -> Result<Self, HostFault> {
+        let functions = Arc::new(Functions::of(file));
+        config.enable_incremental_compilation(Arc::clone(&functions) as Arc<dyn CacheStore>).map_err(|error| refused(&error))?;
+        Self::of(&config, limits, Some(functions))
+    }
+
+    fn of(config: &Config, limits: &Limits, functions: Option<Arc<Functions>>) -> Result<Self, HostFault> {
         let wasmtime = wasmtime::Engine::new(config).map_err(|error| refused(&error))?;
         let ticker = Ticker::start(wasmtime.weak())?;
-        Ok(Self { wasmtime, ticker, functions })
+        let places = Places { all: usize::try_from(limits.worker_instances).unwrap_or(usize::MAX), taken: AtomicUsize::new(0) };
+        Ok(Self { wasmtime, ticker, functions, places: Arc::new(places), turns: Arc::default(), idle: Arc::default() })
+    }
+
+    /// A place of the pool; the instance that is idle for longest gives way.
+    pub(super) fn place(&self) -> Result<Place, BusyFault> {
+        loop {
+            let places = &self.places;
+            let taken = places.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |taken| (taken < places.all).then_some(taken + 1));
+            match taken {
+                Ok(_) => return Ok(Place(Arc::clone(places))),
+                Err(_) if self.idle.give_way(None) => {}
+                Err(_) => return Err(BusyFault::NoInstance),
+            }
+        }
+    }
+
+    /// The order in which guests compute.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// The instances that wait for work.
+    pub(super) fn idle(&self) -> &Arc<Idle> {
+        &self.idle
     }
 
     /// The machine code of a component.
@@ -108,7 +164,8 @@ fn code_config() -> Config {
 }
 
 fn config(limits: &Limits) -> Config {
-    let instances = u32::try_from(limits.concurrency).unwrap_or(u32::MAX).saturating_add(1);
+    // One more than there are places: a store gives its memories back a moment after it has given its place back.
+    let instances = u32::try_from(limits.worker_instances).unwrap_or(u32::MAX).saturating_add(1);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances);
     pool.total_core_instances(instances.saturating_mul(CORE_INSTANCES));
@@ -174,5 +231,33 @@ pub(super) struct Running(Arc<Ticker>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.guests.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_compiler_without_a_pool_makes_runs_in_the_pool() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits::default();
+        let compiler = Engine::compiler(&limits, &folder.path().join("functions")).unwrap();
+        let name = |engine: &Engine| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            std::hash::Hash::hash(&engine.wasmtime().precompile_compatibility_hash(), &mut hasher);
+            std::hash::Hasher::finish(&hasher)
+        };
+        assert_eq!(name(&compiler), name(&Engine::new(&limits).unwrap()));
+    }
+
+    #[test]
+    fn places_are_given_under_and_at_their_number_and_not_over_it() {
+        let engine = Engine::new(&Limits { worker_instances: 2, ..Limits::default() }).unwrap();
+        let first = engine.place().unwrap();
+        let _second = engine.place().unwrap();
+        assert_eq!(engine.place().map(drop), Err(BusyFault::NoInstance));
+        drop(first);
+        assert_eq!(engine.place().map(drop), Ok(()));
     }
 }

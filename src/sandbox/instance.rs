@@ -26,13 +26,14 @@ use super::{
     log::{RequestLog, StandardStream, Stream, raised, shortened},
     meter::Meter,
     report::{Plan, Report},
-    state::State,
+    state::{State, Taken},
     terminal::Terminal,
     timeline::Timeline,
 };
 use crate::{
     environ::Environ,
     fault::{Fault, GuestFault, HostFault, Stopped, Trapped},
+    ledger::Account,
     limits::Limits,
     response::Phase,
 };
@@ -52,6 +53,7 @@ pub struct Instance {
     component: wasmtime::component::Instance,
     guest: bindings::Offered,
     meter: Arc<Meter>,
+    account: Account,
     born: Instant,
     rested: Instant,
     first_bytes: usize,
@@ -110,16 +112,16 @@ impl Instance {
         meter.reset(Duration::from_millis(limits.start_cpu_ms));
         let _running = app.engine().running();
         let wall = Duration::from_millis(limits.head_wall_ms);
-        let started = tokio::time::timeout(wall, meter.charge(app.pre().instance_pre().instantiate_async(&mut store))).await;
+        let started = tokio::time::timeout(wall, meter.charge(app.seat(), app.pre().instance_pre().instantiate_async(&mut store))).await;
         let component = match started {
             Ok(Ok(component)) => component,
             Ok(Err(error)) => return Err(not_started(&error, app).into()),
             Err(_) => return Err(GuestFault::Stopped(Stopped::Wall).into()),
         };
         let guest = app.pre().load(&mut store, &component).map_err(|error| not_started(&error, app))?;
-        let now = Instant::now();
+        let (now, account) = (Instant::now(), app.options().account.clone());
         let mut instance =
-            Self { store, component, guest, meter, born: now, rested: now, first_bytes: 0, served: 0, generation, broken: false };
+            Self { store, component, guest, meter, account, born: now, rested: now, first_bytes: 0, served: 0, generation, broken: false };
         if let Some(plan) = &app.options().plan {
             let report = instance.prepare(app, plan).await?;
             if let Some(raised) = report.raised() {
@@ -167,6 +169,11 @@ impl Instance {
     #[must_use]
     pub fn used_storage(&self) -> bool {
         self.store.data().files.used_storage
+    }
+
+    /// What its tenant uses.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Bytes that its memories and tables have.
@@ -265,7 +272,7 @@ impl Instance {
             Ok(closed)
         };
         let _running = app.engine().running();
-        let closed = tokio::time::timeout(grace, self.meter.charge(call)).await;
+        let closed = tokio::time::timeout(grace, self.meter.charge(app.seat(), call)).await;
         match closed {
             Ok(Ok(closed)) => {
                 if let (Err(_), Some(strict)) = (&closed, self.current()?.response.strict()) {
@@ -289,7 +296,9 @@ impl Instance {
         let current = self.store.data_mut().current.take();
         self.store.data().log.finish();
         let cpu = self.meter.used();
+        let memory_refused = self.store.data_mut().limiter.was_refused();
         let input = current.as_ref().and_then(|current| current.input.fault());
+        let (bytes_in, memory) = (current.as_ref().map_or(0, |current| current.input.taken()), self.memory_bytes());
         let (fault, findings) = current.map(|current| current.response.into_fault(input)).unwrap_or_default();
         for finding in &findings {
             self.store.data().log.finding(finding);
@@ -298,7 +307,7 @@ impl Instance {
             self.rested = Instant::now();
             app.give_back(self);
         }
-        Finished { input, fault, cpu }
+        Finished { input, bytes_in, fault, cpu, memory, memory_refused }
     }
 
     fn is_fit(&self, limits: &Limits) -> bool {
@@ -309,6 +318,12 @@ impl Instance {
             && self.age() < Duration::from_millis(limits.reuse_age_ms)
             && grown <= limits.reuse_growth_bytes
             && !state.files.is_worn()
+    }
+
+    /// Whether it has served no request yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.served == 0
     }
 
     /// How long it has lived.
@@ -335,10 +350,16 @@ impl Instance {
 pub struct Finished {
     /// Why the guest could not read its input, if it could not.
     pub input: Option<InputFault>,
+    /// Bytes of the request's body that came.
+    pub bytes_in: u64,
     /// A rule that the guest broke though its response went out.
     pub fault: Option<GuestFault>,
     /// The CPU time that the guest used.
     pub cpu: Duration,
+    /// Bytes that its memories and tables had at the end, which is the most that they had.
+    pub memory: usize,
+    /// It was refused memory.
+    pub memory_refused: bool,
 }
 
 /// A guest that computes lets its neighbours run. tokio's own yield puts it behind them, and behind new sockets and timers, which a plain
@@ -358,7 +379,7 @@ async fn enter<T>(
     let _running: Running = app.engine().running();
     // Broken until it has come back: a dropped call leaves the guest in the middle of its work.
     let was = std::mem::replace(broken, true);
-    match timeline.guest(meter.charge(call)).await {
+    match timeline.guest(meter.charge(app.seat(), call)).await {
         Ok(Ok(value)) => {
             *broken = was;
             Ok(value)
@@ -372,7 +393,7 @@ async fn enter<T>(
 async fn outside<T>(broken: &mut bool, meter: &Meter, app: &App, call: impl Future<Output = wasmtime::Result<T>>) -> Result<T, GuestFault> {
     let _running: Running = app.engine().running();
     let was = std::mem::replace(broken, true);
-    match tokio::time::timeout(Duration::from_millis(app.limits().release_wall_ms), meter.charge(call)).await {
+    match tokio::time::timeout(Duration::from_millis(app.limits().release_wall_ms), meter.charge(app.seat(), call)).await {
         Ok(Ok(value)) => {
             *broken = was;
             Ok(value)
@@ -385,6 +406,7 @@ async fn outside<T>(broken: &mut bool, meter: &Meter, app: &App, call: impl Futu
 /// A new guest's data: nothing of the host, but its own files and an empty `/tmp`.
 fn state(app: &App) -> Result<State, Fault> {
     let limits = app.limits();
+    let place = Taken::of(app.engine(), &app.options().account, limits)?;
     let refused = |what| move |source| HostFault::Io { what, source };
     let files = Files::new(app.volumes(), limits.tmp_bytes).map_err(refused("a private /tmp cannot be made"))?;
     let log = RequestLog::new(app.log().clone(), limits);
@@ -410,7 +432,8 @@ fn state(app: &App) -> Result<State, Fault> {
     let mut table = ResourceTable::new();
     table.set_max_capacity(RESOURCES);
     let meter = Arc::new(Meter::default());
-    Ok(State { wasi: wasi.build(), table, files, limiter: MemoryLimiter::new(limits.memory_bytes), meter, log, current: None })
+    let limiter = MemoryLimiter::new(limits, app.options().account.clone(), Arc::clone(app.engine().idle()));
+    Ok(State { wasi: wasi.build(), table, files, limiter, meter, log, current: None, _place: place })
 }
 
 fn raised_fault(exc: &ExcInfo) -> GuestFault {

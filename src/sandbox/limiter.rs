@@ -1,20 +1,38 @@
-//! The memory limit of an instance: one sum over all its linear memories and tables.
+//! The memory limits of an instance, one sum over all its linear memories and tables, and of its tenant, over all instances.
+
+use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
+
+use super::idle::Idle;
+use crate::{
+    ledger::{Account, Gauge},
+    limits::Limits,
+};
 
 /// What an entry of a table costs the host.
 const TABLE_ENTRY_BYTES: usize = 8;
 
 /// Counts what an instance has, and refuses growth beyond the limit: the guest sees `memory.grow` fail.
-#[derive(Debug)]
 pub(super) struct MemoryLimiter {
     limit: usize,
     used: usize,
+    tenant_limit: u64,
+    account: Account,
+    /// The tenant's idle instances give way to one that works.
+    idle: Arc<Idle>,
+    refused: bool,
 }
 
 impl MemoryLimiter {
-    pub(super) fn new(limit: u64) -> Self {
-        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0 }
+    pub(super) fn new(limits: &Limits, account: Account, idle: Arc<Idle>) -> Self {
+        let limit = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
+        Self { limit, used: 0, tenant_limit: limits.tenant_memory_bytes, account, idle, refused: false }
+    }
+
+    /// Whether growth was refused since this was asked last.
+    pub(super) fn was_refused(&mut self) -> bool {
+        std::mem::take(&mut self.refused)
     }
 
     /// Bytes that the instance has now.
@@ -24,11 +42,30 @@ impl MemoryLimiter {
 
     fn grow(&mut self, by: usize) -> bool {
         let wanted = self.used.saturating_add(by);
-        let fits = wanted <= self.limit;
+        let fits = wanted <= self.limit && self.take(u64::try_from(by).unwrap_or(u64::MAX));
         if fits {
             self.used = wanted;
+        } else {
+            self.refused = true;
         }
         fits
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        loop {
+            if self.account.take(Gauge::Memory, bytes, self.tenant_limit) {
+                return true;
+            }
+            if !self.idle.give_way(Some(self.account.row())) {
+                return false;
+            }
+        }
+    }
+}
+
+impl Drop for MemoryLimiter {
+    fn drop(&mut self) {
+        self.account.give_back(Gauge::Memory, u64::try_from(self.used).unwrap_or(0));
     }
 }
 
@@ -60,9 +97,27 @@ impl ResourceLimiter for MemoryLimiter {
 mod tests {
     use super::*;
 
+    fn limiter(memory_bytes: u64, tenant_memory_bytes: u64, account: &Account) -> MemoryLimiter {
+        let limits = Limits { memory_bytes, tenant_memory_bytes, ..Limits::default() };
+        MemoryLimiter::new(&limits, account.clone(), Arc::default())
+    }
+
+    #[test]
+    fn all_instances_of_a_tenant_share_its_memory_and_give_it_back() {
+        let account = Account::alone();
+        let (mut first, mut second) = (limiter(1_000, 1_500, &account), limiter(1_000, 1_500, &account));
+        assert!(first.memory_growing(0, 1_000, None).unwrap() && second.memory_growing(0, 500, None).unwrap());
+        assert!(!second.was_refused() && !second.memory_growing(500, 501, None).unwrap() && second.was_refused());
+        drop(first);
+        assert!(second.memory_growing(500, 1_000, None).unwrap());
+        assert_eq!(account.level(Gauge::Memory), 1_000);
+        drop(second);
+        assert_eq!(account.level(Gauge::Memory), 0);
+    }
+
     #[test]
     fn growth_is_granted_under_and_at_the_limit_and_refused_over_it() {
-        let mut limiter = MemoryLimiter::new(131_072);
+        let mut limiter = limiter(131_072, u64::MAX, &Account::alone());
         assert!(limiter.memory_growing(0, 65_536, None).unwrap());
         assert!(limiter.memory_growing(65_536, 131_072, None).unwrap());
         assert!(!limiter.memory_growing(131_072, 196_608, None).unwrap());
@@ -71,7 +126,7 @@ mod tests {
 
     #[test]
     fn memories_and_tables_share_one_sum() {
-        let mut limiter = MemoryLimiter::new(1_000);
+        let mut limiter = limiter(1_000, u64::MAX, &Account::alone());
         assert!(limiter.memory_growing(0, 600, None).unwrap());
         assert!(limiter.table_growing(0, 50, None).unwrap());
         assert!(!limiter.table_growing(50, 51, None).unwrap());
@@ -79,7 +134,7 @@ mod tests {
 
     #[test]
     fn growth_beyond_the_modules_own_maximum_is_not_charged() {
-        let mut limiter = MemoryLimiter::new(1_000);
+        let mut limiter = limiter(1_000, u64::MAX, &Account::alone());
         assert!(!limiter.memory_growing(0, 500, Some(400)).unwrap());
         assert_eq!(limiter.used(), 0);
     }

@@ -20,6 +20,7 @@ use wasmtime_wasi::{
 
 use crate::{
     fault::{GuestFault, Raised},
+    ledger::{Account, Counter, Rate},
     limits::Limits,
     response::Finding,
     tenant::TenantId,
@@ -29,6 +30,8 @@ use crate::{
 const LINE_BYTES: usize = 8 << 10;
 /// What a line costs beside its text: its time and its names.
 const LINE_OVERHEAD: usize = 128;
+/// How often it is told that lines were dropped.
+const TELL: Duration = Duration::from_secs(1);
 /// Lines of one fault.
 const FAULT_LINES: usize = 300;
 /// Longest text of an exception; the rest is cut with a mark.
@@ -40,23 +43,36 @@ const WRITE_BYTES: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct TenantLog {
     tenant: TenantId,
-    bucket: Arc<Mutex<Bucket>>,
+    account: Account,
+    per_second: u64,
+    dropped: Arc<Mutex<Dropped>>,
 }
 
+/// What was dropped, and when that was told.
 #[derive(Debug)]
-struct Bucket {
-    per_second: u64,
-    since: Instant,
-    used: u64,
-    dropped: u64,
+struct Dropped {
+    bytes: u64,
+    told: Instant,
 }
 
 impl TenantLog {
     /// The log of `tenant`.
     #[must_use]
     pub fn new(tenant: TenantId, limits: &Limits) -> Self {
-        let bucket = Bucket { per_second: limits.tenant_log_bytes_per_s, since: Instant::now(), used: 0, dropped: 0 };
-        Self { tenant, bucket: Arc::new(Mutex::new(bucket)) }
+        Self::counted(tenant, limits, Account::alone())
+    }
+
+    /// The same, where all workers of a host count together.
+    #[must_use]
+    pub fn counted(tenant: TenantId, limits: &Limits, account: Account) -> Self {
+        let dropped = Dropped { bytes: 0, told: Instant::now() };
+        Self { tenant, account, per_second: limits.tenant_log_bytes_per_s, dropped: Arc::new(Mutex::new(dropped)) }
+    }
+
+    /// What its tenant uses.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Whose log it is.
@@ -78,6 +94,11 @@ impl TenantLog {
         }
     }
 
+    /// Says something that no request's line says.
+    pub fn tell(&self, text: &str) {
+        tracing::warn!(target: "wasgi::app", tenant = %self.tenant, "{text}");
+    }
+
     /// Says which rule a request's application broke.
     fn finding(&self, request_id: &str, finding: &Finding) {
         let Finding { rule, what } = finding;
@@ -93,19 +114,15 @@ impl TenantLog {
 
     /// Takes `bytes` out of this second's share.
     fn admits(&self, bytes: u64) -> bool {
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        if bucket.since.elapsed() >= Duration::from_secs(1) {
-            if bucket.dropped > 0 {
-                tracing::warn!(target: "wasgi::app", tenant = %self.tenant, "its log rate is used up; {} bytes were dropped", bucket.dropped);
-            }
-            *bucket = Bucket { since: Instant::now(), used: 0, dropped: 0, ..*bucket };
+        let fits = self.account.try_spend(Rate::Log, bytes, self.per_second);
+        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        if !fits {
+            self.account.count(Counter::LogBytesDropped, bytes);
+            dropped.bytes = dropped.bytes.saturating_add(bytes);
         }
-        let wanted = bucket.used.saturating_add(bytes);
-        let fits = wanted <= bucket.per_second;
-        if fits {
-            bucket.used = wanted;
-        } else {
-            bucket.dropped = bucket.dropped.saturating_add(bytes);
+        if dropped.bytes > 0 && dropped.told.elapsed() >= TELL {
+            tracing::warn!(target: "wasgi::app", tenant = %self.tenant, "its log rate is used up; {} bytes were dropped", dropped.bytes);
+            *dropped = Dropped { bytes: 0, told: Instant::now() };
         }
         fits
     }
@@ -175,6 +192,9 @@ impl RequestLog {
         let lines = text.bytes().filter(|byte| *byte == b'\n').count();
         let bytes = u64::try_from(text.len().saturating_add(lines.saturating_mul(LINE_OVERHEAD))).unwrap_or(u64::MAX);
         let used = streams.used.saturating_add(bytes);
+        if used > streams.limit {
+            streams.log.account.count(Counter::LogBytesDropped, bytes);
+        }
         if used > streams.limit || !streams.log.admits(bytes) {
             streams.dropped = streams.dropped.saturating_add(bytes);
             return;

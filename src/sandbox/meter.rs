@@ -6,10 +6,13 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::atomic::{AtomicU64, Ordering},
+    task::Poll,
     time::Duration,
 };
 
 use rustix::time::{ClockId, clock_gettime};
+
+use super::turns::Seat;
 
 /// What a guest has used of its budget. Written and read by one thread; atomic only because a `Store` may move between threads.
 #[derive(Debug, Default)]
@@ -49,14 +52,19 @@ impl Meter {
         self.used_ns.load(Ordering::Relaxed).saturating_add(running) >= self.budget_ns.load(Ordering::Relaxed)
     }
 
-    /// Runs `guest`, and charges its polls.
-    pub(super) async fn charge<T>(&self, guest: impl Future<Output = T>) -> T {
+    /// Runs `guest` when it is its turn, and charges its polls.
+    pub(super) async fn charge<T>(&self, mut seat: Seat<'_>, guest: impl Future<Output = T>) -> T {
         let mut guest = pin!(guest);
         poll_fn(|context| {
+            if !seat.is_next(context) {
+                return Poll::Pending;
+            }
             let entered = thread_cpu_ns();
             self.entered_ns.store(entered, Ordering::Relaxed);
             let poll = guest.as_mut().poll(context);
-            self.used_ns.fetch_add(thread_cpu_ns().saturating_sub(entered), Ordering::Relaxed);
+            let used = thread_cpu_ns().saturating_sub(entered);
+            self.used_ns.fetch_add(used, Ordering::Relaxed);
+            seat.computed(used);
             poll
         })
         .await

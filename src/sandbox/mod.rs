@@ -12,6 +12,7 @@ mod engine;
 mod filesystem;
 mod functions;
 mod hostcalls;
+mod idle;
 mod instance;
 mod limiter;
 mod lines;
@@ -22,6 +23,7 @@ mod snapshot;
 mod state;
 mod terminal;
 mod timeline;
+mod turns;
 
 pub use self::{
     app::{App, AppOptions, BadComponent, Isolation, Streams, Strictness},

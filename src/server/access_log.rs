@@ -10,12 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 
+use super::site::Site;
 use crate::{
-    exchange::Report,
+    environ::Head,
+    exchange::{Report, Used},
     fault::{Fault, Outcome},
-    tenant::TenantId,
+    ledger::{BUCKETS, Counter},
 };
 
 /// The line in the making. It is written when its last holder lets go of it.
@@ -23,12 +25,22 @@ use crate::{
 pub(super) struct Entry(Arc<Line>);
 
 struct Line {
-    tenant: TenantId,
+    site: Option<Arc<Site>>,
     request_id: String,
     client: IpAddr,
-    asked: Option<(Method, String)>,
+    asked: Option<Asked>,
     started: Instant,
     written: Mutex<Written>,
+}
+
+/// What a client asked for.
+struct Asked {
+    method: Method,
+    /// Without the query, which may hold secrets.
+    path: String,
+    protocol: &'static str,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
 }
 
 #[derive(Default)]
@@ -36,21 +48,32 @@ struct Written {
     status: Option<StatusCode>,
     bytes: u64,
     outcome: Option<Outcome>,
-    cpu: Duration,
+    queue: Duration,
+    used: Used,
 }
 
 impl Entry {
-    /// For a request of `client`; `asked` is what it asked for, as far as that was understood.
-    pub(super) fn new(client: IpAddr, asked: Option<(&Method, &Uri)>, tenant: TenantId) -> Self {
-        Self(Arc::new(Line {
-            tenant,
-            request_id: new_id(),
-            client,
-            // Without the query, which may hold secrets.
-            asked: asked.map(|(method, target)| (method.clone(), target.path().escape_default().to_string())),
-            started: Instant::now(),
-            written: Mutex::default(),
-        }))
+    /// For a request that was understood.
+    pub(super) fn new(head: &Head, site: Option<Arc<Site>>) -> Self {
+        let parts = head.parts();
+        let asked = Asked {
+            method: parts.method.clone(),
+            path: escaped(&parts.uri),
+            protocol: if parts.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            referer: parts.headers.get(header::REFERER).cloned(),
+            user_agent: parts.headers.get(header::USER_AGENT).cloned(),
+        };
+        Self::of(head.origin().client, Some(asked), site)
+    }
+
+    /// For one that was refused; `line` is what of it was understood.
+    pub(super) fn refused(client: IpAddr, line: Option<(Method, Uri)>, site: Option<Arc<Site>>) -> Self {
+        let asked = line.map(|(method, target)| Asked { method, path: escaped(&target), protocol: "-", referer: None, user_agent: None });
+        Self::of(client, asked, site)
+    }
+
+    fn of(client: IpAddr, asked: Option<Asked>, site: Option<Arc<Site>>) -> Self {
+        Self(Arc::new(Line { site, request_id: new_id(), client, asked, started: Instant::now(), written: Mutex::default() }))
     }
 
     pub(super) fn request_id(&self) -> &str {
@@ -68,6 +91,11 @@ impl Entry {
         });
     }
 
+    /// It waited so long for its place.
+    pub(super) fn queued(&self) {
+        self.0.change(|written| written.queue = self.0.started.elapsed());
+    }
+
     /// No guest has a part in it.
     pub(super) fn host_answered(&mut self) {
         self.0.change(|written| written.outcome = Some(Outcome::Ok));
@@ -83,10 +111,15 @@ impl Entry {
         move |report| {
             reporter.0.change(|written| {
                 written.outcome.get_or_insert(report.outcome);
-                written.cpu = report.cpu;
+                written.used = report.used;
             });
         }
     }
+}
+
+/// The path, as it may be shown.
+fn escaped(target: &Uri) -> String {
+    target.path().escape_default().to_string()
 }
 
 /// Dropped without a report, the guest was broken off: the host has stopped, or panicked.
@@ -104,27 +137,70 @@ impl Line {
     fn change(&self, change: impl FnOnce(&mut Written)) {
         change(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner));
     }
+
+    /// Counts the request for its application.
+    fn count(&self, site: &Site, written: &Written, outcome: Outcome, took: Duration) {
+        let Written { bytes, queue, used, .. } = written;
+        let usage = site.usage();
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS.iter().position(|most| millis < *most || took == Duration::from_millis(*most)).unwrap_or(BUCKETS.len());
+        usage.count(Counter::Requests(outcome), 1);
+        usage.count(Counter::Took(bucket), 1);
+        usage.count(Counter::DurationNs, nanos(took));
+        usage.count(Counter::QueueNs, nanos(*queue));
+        usage.count(Counter::BytesIn, used.bytes_in);
+        usage.count(Counter::BytesOut, *bytes);
+        if used.start > Duration::ZERO {
+            usage.count(if used.cold { Counter::ColdStarts } else { Counter::WarmStarts }, 1);
+            usage.count(Counter::StartNs, nanos(used.start));
+        }
+        if matches!(outcome, Outcome::Trap | Outcome::CpuLimit | Outcome::MemoryLimit | Outcome::StartingFailed) {
+            site.broke();
+        }
+    }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let written = self.written.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let written = std::mem::take(self.written.get_mut().unwrap_or_else(PoisonError::into_inner));
         let outcome = written.outcome.unwrap_or(Outcome::ClientGone);
-        let (method, path) = self.asked.as_ref().map_or(("-", "-"), |(method, path)| (method.as_str(), path.as_str()));
+        let took = self.started.elapsed();
+        if let Some(site) = &self.site {
+            self.count(site, &written, outcome, took);
+        }
+        let Written { status, bytes, queue, used, .. } = written;
+        let asked = self.asked.as_ref();
+        let text = |value: fn(&Asked) -> Option<&HeaderValue>| {
+            asked.and_then(value).map(|value| String::from_utf8_lossy(value.as_bytes()).escape_default().to_string())
+        };
         tracing::info!(
             target: "wasgi::access",
-            tenant = %self.tenant,
+            tenant = self.site.as_ref().map_or("-", |site| site.log().tenant().as_str()),
+            app = self.site.as_ref().map(|site| site.name.as_str()),
+            version = self.site.as_ref().map(|site| site.version.as_str()).filter(|version| !version.is_empty()),
             request_id = %self.request_id,
             client = %self.client,
-            %method,
-            %path,
-            status = written.status.map_or(0, |status| status.as_u16()),
-            bytes_out = written.bytes,
-            duration_ms = millis(self.started.elapsed()),
-            cpu_ms = millis(written.cpu),
+            method = asked.map_or("-", |asked| asked.method.as_str()),
+            path = asked.map_or("-", |asked| asked.path.as_str()),
+            protocol = asked.map_or("-", |asked| asked.protocol),
+            status = status.map_or(0, |status| status.as_u16()),
+            bytes_in = used.bytes_in,
+            bytes_out = bytes,
+            duration_ms = millis(took),
+            queue_ms = millis(queue),
+            start_ms = millis(used.start),
+            cpu_ms = millis(used.cpu),
+            memory_peak = used.memory,
+            cold = used.cold,
             outcome = outcome.as_str(),
+            referer = text(|asked| asked.referer.as_ref()),
+            user_agent = text(|asked| asked.user_agent.as_ref()),
         );
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Milliseconds with three places.

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Version;
+use http::{HeaderValue, Version, header};
 use http_body_util::BodyExt;
 use hyper::{Request as HyperRequest, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -21,12 +21,15 @@ use super::{
     guard::{Guard, Offered, Turn},
     patience::Patient,
     reply::{self, Outgoing},
+    router,
+    site::Site,
 };
 use crate::{
     environ::{Local, Peer},
-    exchange::{self, Request},
-    fault::Fault,
+    exchange::{self, Answer, Request},
+    fault::{ClientFault, Fault},
     framing::Refused,
+    ledger::Counter,
     sandbox::{Hints, InputFault},
 };
 
@@ -42,6 +45,7 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: A
         tracing::debug!(peer = %peer.0, "nodelay: {error}");
     }
     let turn = Turn::default();
+    let last = turn.clone();
     let service = service_fn({
         let (shared, turn) = (Arc::clone(&shared), turn.clone());
         move |request: HyperRequest<Incoming>| Box::pin(serve_one(request.into_body(), turn.clone(), local, Arc::clone(&shared)))
@@ -54,7 +58,8 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: A
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = stopping => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            // A request may be on its way: it is answered, and told that it was the last.
+            last.hurry();
             (&mut connection).await
         }
     };
@@ -107,7 +112,11 @@ async fn serve_one(body: Incoming, turn: Turn, local: Local, shared: Arc<Shared>
     while let Ok(hints) = hinted.try_recv() {
         turn.send_interim(reply::hints(&hints)).await;
     }
-    Ok(response.map(|body| body.holding(answering)))
+    let mut response = response.map(|body| body.holding(answering));
+    if turn.is_hurried() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 /// hyper has seen a request where the guard showed none. It would be a bug, and the connection ends.
@@ -117,18 +126,19 @@ struct Unoffered;
 
 /// Answers one request, whatever happens.
 async fn respond(offered: Offered, body: Incoming, local: Local, shared: Arc<Shared>, hints: mpsc::Sender<Hints>) -> Response<Outgoing> {
-    let tenant = shared.router.route().app.log().tenant().clone();
     let head = match offered {
         Ok(head) => *head,
         Err(Refused { fault, client, line }) => {
-            let entry = Entry::new(client, line.as_ref().map(|(method, target)| (method, target)), tenant);
+            let entry = Entry::refused(client, line, shared.router.only());
             tracing::debug!(request_id = entry.request_id(), "{fault}");
             return reply::fault(&fault.into(), entry);
         }
     };
     let body = body.map_err(|error| input_fault(&error)).boxed_unsync();
-    let entry = Entry::new(head.origin().client, Some((&head.parts().method, &head.parts().uri)), tenant);
-    if let Some(file) = shared.router.file(&head).await {
+    let site = shared.router.find(&head);
+    let entry = Entry::new(&head, site.clone());
+    let Some(site) = site else { return reply::fault(&ClientFault::NotFound.into(), entry) };
+    if let Some(file) = router::file(&site, &head).await {
         return reply::file(file, entry);
     }
     let version = head.parts().version;
@@ -136,11 +146,7 @@ async fn respond(offered: Offered, body: Incoming, local: Local, shared: Arc<Sha
     // S72: a client of HTTP/1.0 knows no interim responses; what is sent into a closed channel is kept back.
     let hints = if version == Version::HTTP_11 { hints } else { mpsc::channel(1).0 };
     let request = Request { head, body, local, id: entry.request_id().to_owned(), hints };
-    let answer = match shared.admission.enter().await {
-        Ok(place) => exchange::run(shared.router.route(), request, place, entry.reporter(), &shared.tasks).await,
-        Err(busy) => Err(busy.into()),
-    };
-    match answer {
+    match answer(&site, request, &entry, &shared).await {
         Ok(answer) => reply::answer(answer, version, entry),
         Err(fault) => {
             tell(&fault, entry.request_id());
@@ -152,12 +158,22 @@ async fn respond(offered: Offered, body: Incoming, local: Local, shared: Arc<Sha
     }
 }
 
+/// Has the application answer, when there is a place.
+async fn answer(site: &Site, request: Request, entry: &Entry, shared: &Shared) -> Result<Answer, Fault> {
+    site.is_open()?;
+    let place = shared.admission.enter(site.desk()).await?;
+    entry.queued();
+    site.usage().count(Counter::Admitted, 1);
+    let route = site.route().await?;
+    exchange::run(&route, request, place, entry.reporter(), &shared.tasks).await
+}
+
 /// A fault is logged once, where it is answered. A guest's has gone to its tenant's log.
 fn tell(fault: &Fault, request_id: &str) {
     match fault {
         Fault::Client(client) => tracing::debug!(request_id, "{client}"),
         Fault::Guest(_) => {}
-        Fault::Busy(busy) => tracing::info!(request_id, "{busy}"),
+        Fault::Busy(busy) => tracing::debug!(request_id, "{busy}"),
         Fault::Host(_) => tracing::error!(request_id, "{}", fault.chain()),
     }
 }

@@ -27,6 +27,8 @@ use crate::{
 
 /// What is read at once, of heads and of chunked bodies.
 const READ: usize = 8 << 10;
+/// How long a request may be on its way when the server stops.
+const LAST_MS: u64 = 500;
 
 /// A request, as the one who answers it gets it.
 pub(super) type Offered = Result<Box<Head>, Refused>;
@@ -38,6 +40,8 @@ pub(super) struct Turn(Arc<Mutex<Shared>>);
 #[derive(Default)]
 struct Shared {
     place: Place,
+    /// The server stops: a request that is on its way is the last.
+    hurried: bool,
     /// Interim responses (RFC 9110, section 15.2) to the request that is being answered, which hyper cannot send.
     interim: Interim,
     /// The connection, when it waits for its turn.
@@ -74,6 +78,17 @@ impl Turn {
             Place::Offered(offered) => Some((offered, Answering(self.clone()))),
             Place::Free | Place::Taken | Place::Answered => None,
         }
+    }
+
+    /// From now on the connection waits for a request only as long as one can be on its way.
+    pub(super) fn hurry(&self) {
+        let mut shared = self.shared();
+        shared.hurried = true;
+        shared.wake();
+    }
+
+    pub(super) fn is_hurried(&self) -> bool {
+        self.shared().hurried
     }
 
     fn offer(&self, offered: Offered) {
@@ -143,6 +158,8 @@ enum Wait {
     Head,
     /// Another request.
     Idle,
+    /// One that is on its way when the server stops.
+    Last,
 }
 
 /// The socket, as hyper sees it.
@@ -190,11 +207,16 @@ impl<S> Guard<S> {
         if !self.framer.is_between() {
             return Poll::Pending;
         }
-        let wait = if self.framer.is_idle() && self.used { Wait::Idle } else { Wait::Head };
+        let wait = match (self.framer.is_idle(), self.used) {
+            (true, _) if self.turn.is_hurried() => Wait::Last,
+            (true, true) => Wait::Idle,
+            (true, false) | (false, _) => Wait::Head,
+        };
         if !matches!(&self.clock, Some((running, _)) if *running == wait) {
             let limit = match wait {
                 Wait::Head => self.rules.limits.head_read_ms,
                 Wait::Idle => self.rules.limits.idle_ms,
+                Wait::Last => LAST_MS.min(self.rules.limits.idle_ms),
             };
             self.clock = Some((wait, Box::pin(sleep_until(Instant::now() + Duration::from_millis(limit)))));
         }
@@ -263,7 +285,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                         guard.show(refusal);
                     }
                     // Nobody has asked for anything: an end is answer enough.
-                    Poll::Ready(Wait::Head | Wait::Idle) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Wait::Head | Wait::Idle | Wait::Last) => return Poll::Ready(Ok(())),
                     Poll::Pending => return Poll::Pending,
                 },
             }

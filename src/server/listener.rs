@@ -2,12 +2,17 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use tokio::{net::TcpListener, sync::watch, time::sleep};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::sleep,
+};
 
 use super::{Shared, connection};
 use crate::{
@@ -87,28 +92,36 @@ pub(super) async fn accept(listener: TcpListener, doors: Arc<Doors>, shared: Arc
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stop.wait_for(|stopping| *stopping) => return,
+            _ = stop.wait_for(|stopping| *stopping) => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let Some(inside) = doors.enter(peer.ip()) else {
-                    tracing::info!(%peer, "a connection was refused: there are too many");
-                    continue;
-                };
-                let Ok(local) = stream.local_addr() else { continue };
-                let serving = connection::serve(stream, Peer(peer), Local(local), Arc::clone(&shared), stop.clone());
-                shared.tasks.spawn(async move {
-                    serving.await;
-                    drop(inside);
-                });
-            }
+            Ok((stream, peer)) => open(stream, peer, &doors, &shared, &stop),
             Err(error) => {
                 tracing::warn!("accepting a connection failed: {error}");
                 sleep(PAUSE).await;
             }
         }
     }
+    // Those that the kernel has accepted for us are served too: their clients are connected.
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut context) {
+        open(stream, peer, &doors, &shared, &stop);
+    }
+}
+
+/// Begins to serve a connection, if it is let in.
+fn open(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>, shared: &Arc<Shared>, stop: &watch::Receiver<bool>) {
+    let Some(inside) = doors.enter(peer.ip()) else {
+        tracing::debug!(%peer, "a connection was refused: there are too many");
+        return;
+    };
+    let Ok(local) = stream.local_addr() else { return };
+    let serving = connection::serve(stream, Peer(peer), Local(local), Arc::clone(shared), stop.clone());
+    shared.tasks.spawn(async move {
+        serving.await;
+        drop(inside);
+    });
 }
 
 #[cfg(test)]

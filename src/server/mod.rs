@@ -17,6 +17,7 @@ mod listener;
 mod patience;
 mod reply;
 mod router;
+mod site;
 mod static_files;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -24,12 +25,15 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 
 use self::{admission::Admission, listener::Doors};
-pub use self::{broken::broken, error_page::Errors, router::Router, static_files::StaticFolder};
-use crate::{
-    environ::Proxies,
-    exchange::{Route, Tasks},
-    framing::Rules,
+pub use self::{
+    admission::Bells,
+    broken::broken,
+    error_page::Errors,
+    router::{Router, Table},
+    site::{Load, Site},
+    static_files::StaticFolder,
 };
+use crate::{environ::Proxies, exchange::Tasks, framing::Rules, limits::Limits};
 
 /// How often idle instances are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -38,10 +42,12 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 pub struct Config {
     /// Where it listens; port 0 takes a free one.
     pub bind: Vec<SocketAddr>,
-    /// What it serves.
-    pub route: Route,
-    /// Files that it serves itself, before the application is asked; the first folder that has a file has it.
-    pub static_folders: Vec<StaticFolder>,
+    /// What it serves where; it can be replaced while the server runs.
+    pub router: Arc<Router>,
+    /// What holds for all its connections, whatever they ask for: the limits of requests' heads, of connections, and its places.
+    pub limits: Limits,
+    /// How the workers of a host tell each other that a place is free.
+    pub bells: Bells,
     /// How long a stop waits for requests in flight.
     pub stop_grace: Duration,
     /// Who sees what an application raised.
@@ -54,7 +60,10 @@ pub struct Config {
 ///
 /// ```no_run
 /// use std::{sync::Arc, time::Duration};
-/// use wasgi::{AppOptions, Artifacts, Config, Engine, Errors, Limits, Mount, Proxies, Route, Server, Start, TenantId, TenantLog, Uploads};
+/// use wasgi::{
+///     AppOptions, Artifacts, Bells, Config, Engine, Errors, Limits, Mount, Proxies, Route, Router, Server, Site, Start, Table, TenantId, TenantLog,
+///     Uploads,
+/// };
 ///
 /// # async fn example() -> anyhow::Result<()> {
 /// let limits = Limits::default();
@@ -63,8 +72,16 @@ pub struct Config {
 /// let loaded = Artifacts::new("/var/cache/wasgi")?.app(&engine, "hello.wasm".as_ref(), options, Start::Released).await?;
 /// let route = Route { app: Arc::new(loaded.app), mount: Mount::default(), uploads: Uploads::Streamed };
 ///
-/// let bind = vec![([127, 0, 0, 1], 0).into()];
-/// let server = Server::bind(Config { bind, route, static_folders: Vec::new(), stop_grace: Duration::from_secs(10), errors: Errors::Hidden, proxies: Proxies::default() })?;
+/// let router = Arc::new(Router::new(Table::of_one(Site::ready(route, Vec::new()))));
+/// let server = Server::bind(Config {
+///     bind: vec![([127, 0, 0, 1], 0).into()],
+///     router,
+///     limits,
+///     bells: Bells::default(),
+///     stop_grace: Duration::from_secs(10),
+///     errors: Errors::Hidden,
+///     proxies: Proxies::default(),
+/// })?;
 /// println!("http://{}", server.local_addr()[0]);
 /// server.run(async { drop(tokio::signal::ctrl_c().await) }).await;
 /// # Ok(())
@@ -79,7 +96,7 @@ pub struct Server {
 
 /// What all connections of a worker share.
 struct Shared {
-    router: Router,
+    router: Arc<Router>,
     admission: Arc<Admission>,
     rules: Arc<Rules>,
     errors: Errors,
@@ -104,17 +121,16 @@ impl Server {
     /// # Errors
     /// When a listener cannot be made ready for this runtime.
     pub fn with_listeners(listeners: Vec<std::net::TcpListener>, config: Config) -> io::Result<Self> {
-        let Config { bind: _, route, static_folders, stop_grace, errors, proxies } = config;
+        let Config { bind: _, router, limits, bells, stop_grace, errors, proxies } = config;
         let ready = |listener: std::net::TcpListener| {
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
         };
         let listeners = listeners.into_iter().map(ready).collect::<io::Result<Vec<_>>>()?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let limits = route.app.limits().clone();
-        let admission = Arc::new(Admission::new(&limits));
+        let admission = Admission::new(limits.worker_instances, bells);
         let rules = Arc::new(Rules { limits, proxies });
-        let shared = Arc::new(Shared { router: Router::new(route, static_folders), admission, rules, errors, tasks: Tasks::default() });
+        let shared = Arc::new(Shared { router, admission, rules, errors, tasks: Tasks::default() });
         Ok(Self { listeners, addresses, shared, stop_grace })
     }
 
@@ -140,9 +156,16 @@ impl Server {
                 shared.router.retire_idle();
             }
         };
+        let watching = async {
+            if let Err(error) = shared.admission.watch().await {
+                tracing::error!("the other workers cannot be heard: {error}");
+            }
+            std::future::pending().await
+        };
         tokio::select! {
             () = shutdown => {}
             () = housekeeping => {}
+            () = watching => {}
         }
         stop.send_replace(true);
         shared.admission.stop();

@@ -21,8 +21,6 @@ use crate::{
     sandbox::Hints,
 };
 
-/// Seconds after which a client may try again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER: HeaderValue = HeaderValue::from_static("wasgi");
 
@@ -112,8 +110,8 @@ pub(super) fn page(fault: &Fault, text: String, kind: HeaderValue, mut entry: En
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, kind);
     fields.insert(header::SERVER, SERVER);
-    if matches!(fault, Fault::Busy(_)) {
-        fields.insert(header::RETRY_AFTER, RETRY_AFTER);
+    if let Fault::Busy(busy) = fault {
+        fields.insert(header::RETRY_AFTER, busy.retry_after().into());
     }
     if status == http::StatusCode::METHOD_NOT_ALLOWED {
         fields.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));

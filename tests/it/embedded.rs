@@ -8,7 +8,10 @@ use tokio::{
     sync::oneshot,
     time::timeout,
 };
-use wasgi::{AppOptions, Artifacts, Config, Engine, Errors, Limits, Mount, Proxies, Route, Server, Start, TenantId, TenantLog, Uploads};
+use wasgi::{
+    AppOptions, Artifacts, Bells, Config, Engine, Errors, Limits, Mount, Proxies, Route, Router, Server, Site, Start, Table, TenantId,
+    TenantLog, Uploads,
+};
 
 use crate::support::{DEADLINE, guest};
 
@@ -24,8 +27,9 @@ async fn a_server_is_bound_asked_and_stopped_within_a_program() {
     let bind = vec![([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 0).into()];
     let server = Server::bind(Config {
         bind,
-        route,
-        static_folders: Vec::new(),
+        router: Arc::new(Router::new(Table::of_one(Site::ready(route, Vec::new())))),
+        limits,
+        bells: Bells::default(),
         stop_grace: Duration::from_secs(5),
         errors: Errors::Hidden,
         proxies: Proxies::default(),

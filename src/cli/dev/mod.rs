@@ -33,7 +33,7 @@ use crate::{
     exchange::{Route, Uploads},
     limits::{Amount, Unit},
     sandbox::Engine,
-    server::{Config, Errors, Server, broken},
+    server::{Bells, Config, Errors, Router, Server, Site, Table, broken},
     telemetry,
     tenant::Mount,
 };
@@ -135,8 +135,15 @@ async fn serve(
     // Buffered: every framework reads that.
     let route = Route { app: Arc::clone(&app), mount: Mount::default(), uploads: Uploads::Buffered };
     let errors = Errors::Shown { sources };
-    let config =
-        Config { bind: Vec::new(), route, static_folders, stop_grace: Duration::from_secs(1), errors, proxies: Proxies::default() };
+    let config = Config {
+        bind: Vec::new(),
+        router: Arc::new(Router::new(Table::of_one(Site::ready(route, static_folders)))),
+        limits: app.limits().clone(),
+        bells: Bells::default(),
+        stop_grace: Duration::from_secs(1),
+        errors,
+        proxies: Proxies::default(),
+    };
     let server = Server::with_listeners(vec![listener], config).map_err(|error| unbound(&error))?;
     let addresses = server.local_addr().to_vec();
     let show = |value, unit| Amount(value, unit).to_string();

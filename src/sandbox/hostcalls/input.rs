@@ -36,6 +36,7 @@ pub struct Input {
     rest: Bytes,
     state: Reading,
     left: u64,
+    taken: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,7 +49,7 @@ enum Reading {
 impl Input {
     /// A body of at most `limit` bytes.
     pub fn new(body: impl Body<Data = Bytes, Error = InputFault> + Send + 'static, limit: u64) -> Self {
-        Self { body: body.boxed_unsync(), rest: Bytes::new(), state: Reading::Open, left: limit }
+        Self { body: body.boxed_unsync(), rest: Bytes::new(), state: Reading::Open, left: limit, taken: 0 }
     }
 
     /// What went wrong, if something did.
@@ -58,6 +59,12 @@ impl Input {
             Reading::Failed(fault) => Some(fault),
             Reading::Open | Reading::Ended => None,
         }
+    }
+
+    /// How many bytes have come.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// The next bytes, at most `max` and 64 KiB of them; none at the end.
@@ -95,6 +102,7 @@ impl Input {
         let Ok(data) = frame.into_data() else { return (Reading::Open, Bytes::new()) };
         match self.left.checked_sub(u64::try_from(data.len()).unwrap_or(u64::MAX)) {
             Some(left) => {
+                self.taken = self.taken.saturating_add(self.left - left);
                 self.left = left;
                 (Reading::Open, data)
             }

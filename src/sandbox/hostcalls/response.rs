@@ -61,6 +61,9 @@ pub(in crate::sandbox) struct Response {
     /// A chunk that came as text, and waits for the empty one that it stands for.
     detour: Option<Bytes>,
     head_limit: u64,
+    /// What the body may still have.
+    body_left: u64,
+    body_limit: u64,
     /// A rule that the guest broke, to be told when the exchange ends.
     fault: Option<GuestFault>,
     /// How often it has given hints.
@@ -73,7 +76,20 @@ impl Response {
     pub(crate) fn new(wire: Wire, asked: Asked, options: &AppOptions) -> Self {
         let head_limit = options.limits.response_head_bytes;
         let strict = (options.strictness == Strictness::Strict).then(Strict::default);
-        Self { progress: Progress::Unstarted, asked, wire, written: false, detour: None, head_limit, fault: None, hints: 0, strict }
+        let body_limit = options.limits.response_body_bytes;
+        Self {
+            progress: Progress::Unstarted,
+            asked,
+            wire,
+            written: false,
+            detour: None,
+            head_limit,
+            body_left: body_limit,
+            body_limit,
+            fault: None,
+            hints: 0,
+            strict,
+        }
     }
 
     pub(super) fn start(
@@ -154,6 +170,8 @@ impl Response {
         match self.progress_mut(|progress| progress.chunk(chunk, asked, only)) {
             Ok((progress, step)) => {
                 self.progress = progress;
+                let bytes = u64::try_from(step.data.len()).unwrap_or(u64::MAX);
+                self.body_left = self.body_left.checked_sub(bytes).ok_or(GuestFault::ResponseTooLong { limit: self.body_limit })?;
                 if step.cut {
                     self.fault.get_or_insert(GuestFault::TooLong);
                 }
