@@ -10,6 +10,7 @@
 pub mod artifact;
 pub mod build;
 pub mod cli;
+pub mod confine;
 pub mod environ;
 pub mod exchange;
 pub mod fault;
@@ -19,8 +20,11 @@ pub mod limits;
 pub mod response;
 pub mod sandbox;
 pub mod server;
-mod telemetry;
+pub mod stage;
+pub mod supervisor;
+pub mod telemetry;
 pub mod tenant;
+pub mod worker;
 
 pub use self::{
     artifact::{Artifacts, Loaded, Start},

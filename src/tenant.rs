@@ -7,8 +7,23 @@ use std::{fmt, sync::Arc};
 use thiserror::Error;
 
 /// A tenant's name: 1 to 63 bytes of `[a-z0-9-]`, so that it is safe in a log line, a path and a metric's label.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TenantId(Arc<str>);
+
+impl TryFrom<String> for TenantId {
+    type Error = BadTenantId;
+
+    fn try_from(name: String) -> Result<Self, BadTenantId> {
+        Self::new(&name)
+    }
+}
+
+impl From<TenantId> for String {
+    fn from(name: TenantId) -> Self {
+        name.as_str().to_owned()
+    }
+}
 
 /// A name that is no [`TenantId`].
 #[derive(Clone, Debug, Eq, Error, PartialEq)]

@@ -16,8 +16,8 @@ const LAYERS: [&[&str]; 9] = [
     &["exchange"],
     &["server"],
     &["artifact", "build"],
-    &["confine", "config", "worker", "supervisor", "admin"],
-    &["telemetry", "cli", "lib", "main"],
+    &["confine", "telemetry", "stage", "config", "worker", "supervisor", "admin"],
+    &["cli", "lib", "main"],
 ];
 
 /// What a layer must not know.

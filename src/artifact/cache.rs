@@ -5,11 +5,13 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use sha2::{Digest, Sha256};
@@ -17,10 +19,10 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 use wasmtime::component::Component;
 
-use super::{ArtifactFault, Bundle, Loaded, Opened, Start, read};
+use super::{ArtifactFault, Bundle, Loaded, Meta, Opened, Start, read};
 use crate::{
     limits::Limits,
-    sandbox::{self, App, AppOptions, Engine, Folder, Lines, NotReleasable, Report},
+    sandbox::{self, App, AppOptions, Engine, Folder, Lines, NotReleasable},
 };
 
 /// A cache that cannot be used.
@@ -43,6 +45,9 @@ pub enum CacheFault {
     },
 }
 
+/// The folders of a cache.
+const PARTS: [&str; 6] = ["", "code", "bundles", "functions-by-hash", "releases", "tmp"];
+
 /// The cache.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
@@ -58,7 +63,7 @@ impl Artifacts {
         let folder = folder.into();
         let cache = Self { folder: folder.clone() };
         let fault = |source| CacheFault::Io { path: folder.clone(), source };
-        for part in ["", "code", "bundles", "releases", "tmp"] {
+        for part in PARTS {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(part)).map_err(fault)?;
         }
         let status = fs::metadata(&folder).map_err(fault)?;
@@ -75,7 +80,25 @@ impl Artifacts {
     /// Where functions are kept that compilations have in common, for [`Engine::compiling`].
     #[must_use]
     pub fn functions(&self) -> PathBuf {
-        self.folder.join("functions")
+        self.folder.join("functions-by-hash").join("functions")
+    }
+
+    /// Where its temporary files lie.
+    #[must_use]
+    pub fn temporary(&self) -> PathBuf {
+        self.folder.join("tmp")
+    }
+
+    /// Where compiled code, unpacked bundles and releases lie: what one who serves reads.
+    #[must_use]
+    pub fn served(&self) -> Vec<PathBuf> {
+        ["code", "bundles", "releases"].map(|part| self.folder.join(part)).into()
+    }
+
+    /// Where a compiler writes.
+    #[must_use]
+    pub fn compiled_into(&self) -> Vec<PathBuf> {
+        PARTS.iter().filter(|part| !part.is_empty()).map(|part| self.folder.join(part)).collect()
     }
 
     /// Makes the application of the built file at `path` ready: unpacks it, compiles it and makes its release, each unless that was done
@@ -84,39 +107,59 @@ impl Artifacts {
     /// # Errors
     /// [`ArtifactFault`].
     pub async fn app(&self, engine: &Engine, path: &Path, options: AppOptions, start: Start) -> Result<Loaded, ArtifactFault> {
-        let bytes = read(path, &options.limits)?;
-        let opened = Opened::of(path, &bytes)?;
-        let mut options = options;
-        if let Some(bundle) = opened.parts.bundle {
-            options.files = self.bundle(path, bundle, &options.limits)?;
-            // What may be written stands where the bundle has the same.
-            let kept =
-                |file: &Folder| !options.storage.iter().any(|storage| storage.folders.iter().any(|folder| folder.guest == file.guest));
-            options.files = options.files.iter().filter(|file| kept(file)).cloned().collect();
-        }
-        let (component, report) = self.component(engine, &opened, &mut options, start).await?;
-        options.lines = Lines::at(lines_of(&self.place(engine, &opened, &options, start)));
-        let app = App::new(engine, &component, options).map_err(|fault| ArtifactFault::World { path: path.to_owned(), fault })?;
-        Ok(Loaded { app, meta: opened.meta, report })
+        let prepared = self.prepare(engine, path, &options, start)?;
+        let mut report = None;
+        let code = match &prepared.next {
+            Next::Serve => None,
+            Next::Release { place } => {
+                let (component, made) = self.release(engine, path, &prepared, &options, place, start).await?;
+                report = made;
+                Some(component)
+            }
+        };
+        let app = prepared.app_of(engine, path, options, start, code)?;
+        Ok(Loaded { app, meta: prepared.meta, report })
     }
 
-    async fn component(
-        &self,
-        engine: &Engine,
-        opened: &Opened<'_>,
-        options: &mut AppOptions,
-        start: Start,
-    ) -> Result<(Component, Option<Report>), ArtifactFault> {
-        let place = self.place(engine, opened, options, start);
-        match (opened.plan(), start) {
-            (Some(plan), Start::Released | Start::ReleasedNow) => self.released(engine, opened, options, plan, &place, start).await,
-            (Some(plan), Start::EachInstance) => {
-                options.plan = Some(plan.clone());
-                Ok((self.instrumented(engine, opened.path, opened.parts.component)?, None))
+    /// Checks the built file at `path`, unpacks it and compiles it, each unless that was done before. No code of its is run: what has a
+    /// release has yet to be released then ([`Next::Release`]).
+    ///
+    /// # Errors
+    /// [`ArtifactFault`].
+    pub fn prepare(&self, engine: &Engine, path: &Path, options: &AppOptions, start: Start) -> Result<Prepared, ArtifactFault> {
+        let bytes = read(path, &options.limits)?;
+        let opened = Opened::of(path, &bytes)?;
+        let component = opened.parts.component;
+        let files = match opened.parts.bundle {
+            // What may be written stands where the bundle has the same.
+            Some(bundle) => {
+                let kept =
+                    |file: &Folder| !options.storage.iter().any(|storage| storage.folders.iter().any(|folder| folder.guest == file.guest));
+                self.bundle(path, bundle, &options.limits)?.into_iter().filter(kept).collect()
             }
-            (Some(_), Start::Unprepared) => Ok((self.instrumented(engine, opened.path, opened.parts.component)?, None)),
-            (None, _) => Ok((self.code(engine, opened.path, &place, || Ok(Cow::Borrowed(opened.parts.component)))?, None)),
-        }
+            None => Vec::new(),
+        };
+        let (code, next) = match (opened.plan(), start) {
+            (Some(plan), Start::Released | Start::ReleasedNow) => {
+                let place = self.release_place(engine, &opened, options, plan);
+                if is_made(&place, start) && found(engine, &place).is_some() {
+                    (place, Next::Serve)
+                } else {
+                    self.instrumented(engine, path, component)?;
+                    (self.instrumented_place(engine, component), Next::Release { place })
+                }
+            }
+            (Some(_), Start::EachInstance | Start::Unprepared) => {
+                self.instrumented(engine, path, component)?;
+                (self.instrumented_place(engine, component), Next::Serve)
+            }
+            (None, _) => {
+                let place = self.folder.join("code").join(code_name(engine, component));
+                self.code(engine, path, &place, || Ok(Cow::Borrowed(component)))?;
+                (place, Next::Serve)
+            }
+        };
+        Ok(Prepared { code, files, meta: opened.meta, next })
     }
 
     /// The compiled code of a component whose state can be read.
@@ -124,25 +167,6 @@ impl Artifacts {
         let refused = |fault: NotReleasable| ArtifactFault::Invalid { path: path.to_owned(), detail: fault.to_string() };
         let place = self.instrumented_place(engine, component);
         self.code(engine, path, &place, || sandbox::instrumented(component).map(Cow::Owned).map_err(refused))
-    }
-
-    /// Whether nothing is left to compile before the file at `path` can be served.
-    ///
-    /// # Errors
-    /// [`ArtifactFault`] for a file that is no component.
-    pub fn is_ready(&self, engine: &Engine, path: &Path, options: &AppOptions, start: Start) -> Result<bool, ArtifactFault> {
-        let bytes = read(path, &options.limits)?;
-        let place = self.place(engine, &Opened::of(path, &bytes)?, options, start);
-        Ok(place.is_file() && (start != Start::Released || !super::release::is_bound(&place)))
-    }
-
-    /// Where the compiled code of an application lies.
-    fn place(&self, engine: &Engine, opened: &Opened<'_>, options: &AppOptions, start: Start) -> PathBuf {
-        match (opened.plan(), start) {
-            (Some(plan), Start::Released | Start::ReleasedNow) => self.release_place(engine, opened, options, plan),
-            (Some(_), Start::EachInstance | Start::Unprepared) => self.instrumented_place(engine, opened.parts.component),
-            (None, _) => self.folder.join("code").join(code_name(engine, opened.parts.component)),
-        }
     }
 
     fn instrumented_place(&self, engine: &Engine, component: &[u8]) -> PathBuf {
@@ -176,7 +200,7 @@ impl Artifacts {
             return Ok(component);
         }
         // Processes that start together compile once.
-        let _alone = self.alone(&self.folder.join("compile.lock"))?;
+        let _alone = self.alone(&self.folder.join("code").join(".lock"))?;
         if let Some(component) = found(engine, place) {
             return Ok(component);
         }
@@ -207,6 +231,98 @@ impl Artifacts {
         temporary.as_file().sync_all()?;
         temporary.persist(file)?;
         Ok(())
+    }
+}
+
+/// Whether a release need not be made (again).
+pub(super) fn is_made(place: &Path, start: Start) -> bool {
+    place.is_file() && (start == Start::ReleasedNow || !super::release::is_bound(place))
+}
+
+/// A built file that was checked, unpacked and compiled.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+pub struct Prepared {
+    /// Its compiled code.
+    pub code: PathBuf,
+    /// What it carries.
+    pub files: Vec<Folder>,
+    /// What its builder says.
+    pub meta: Option<Meta>,
+    /// What has to be done yet.
+    pub next: Next,
+}
+
+/// Code that is mapped in this process, by where it lies.
+#[derive(Default)]
+pub struct Codes(Mutex<HashMap<PathBuf, Arc<Component>>>);
+
+/// What has to be done with a prepared file.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+pub enum Next {
+    /// It can be served.
+    Serve,
+    /// It is to be imported, and its release compiled to this place; its code is that of the component before.
+    Release {
+        /// The release's compiled code.
+        place: PathBuf,
+    },
+}
+
+impl Prepared {
+    /// The application, of code that is there.
+    ///
+    /// # Errors
+    /// [`ArtifactFault`], most often because the code has gone or belongs to another version.
+    pub fn app(&self, engine: &Engine, path: &Path, options: AppOptions, start: Start) -> Result<App, ArtifactFault> {
+        self.app_of(engine, path, options, start, None)
+    }
+
+    /// The same, of one that has its release; applications of the same code share it.
+    ///
+    /// # Errors
+    /// As [`Prepared::app`].
+    pub fn shared_app(&self, engine: &Engine, codes: &Codes, path: &Path, options: AppOptions) -> Result<App, ArtifactFault> {
+        let mut known = codes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What only this map holds is no longer used.
+        known.retain(|_, code| Arc::strong_count(code) > 1);
+        let code = match known.get(&self.code) {
+            Some(code) => Arc::clone(code),
+            None => {
+                let code = deserialize(engine.wasmtime(), &self.code)
+                    .map_err(|error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") })?;
+                let code = Arc::new(code);
+                known.insert(self.code.clone(), Arc::clone(&code));
+                code
+            }
+        };
+        drop(known);
+        let component = Component::clone(&code);
+        let mut app = self.app_of(engine, path, options, Start::ReleasedNow, Some(component))?;
+        app.keep(code);
+        Ok(app)
+    }
+
+    fn app_of(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        mut options: AppOptions,
+        start: Start,
+        component: Option<Component>,
+    ) -> Result<App, ArtifactFault> {
+        let component = match component {
+            Some(component) => component,
+            None => deserialize(engine.wasmtime(), &self.code)
+                .map_err(|error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") })?,
+        };
+        options.files.clone_from(&self.files);
+        options.plan = self.meta.as_ref().and_then(|meta| meta.plan.clone()).filter(|_| start == Start::EachInstance);
+        let code = match &self.next {
+            Next::Release { place } if start == Start::Released => place,
+            Next::Release { .. } | Next::Serve => &self.code,
+        };
+        options.lines = Lines::at(lines_of(code));
+        App::new(engine, &component, options).map_err(|fault| ArtifactFault::World { path: path.to_owned(), fault })
     }
 }
 
@@ -284,6 +400,7 @@ mod tests {
         let component = fs::read(&file).unwrap();
         code(&component).unwrap();
         let files: Vec<_> = fs::read_dir(folder.path().join("code")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files: Vec<_> = files.into_iter().filter(|file| file.extension().is_some()).collect();
         assert_eq!(files.len(), 1);
         fs::write(&files[0], b"damaged").unwrap();
         code(&component).unwrap();

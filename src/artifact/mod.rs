@@ -10,6 +10,8 @@ mod bundle;
 mod cache;
 mod release;
 mod sections;
+mod served;
+mod terms;
 
 use std::{
     fs, io,
@@ -20,8 +22,11 @@ use thiserror::Error;
 
 pub use self::{
     bundle::{Bundle, BundleFault},
-    cache::{Artifacts, CacheFault},
+    cache::{Artifacts, CacheFault, Codes, Next, Prepared},
+    release::Drawn,
     sections::{BUNDLE, Custom, META, Parts, Shape, Summary, append, parts, summary},
+    served::static_folders,
+    terms::Terms,
 };
 use crate::{
     fault::GuestFault,
@@ -155,6 +160,21 @@ pub enum ArtifactFault {
     Cache(#[from] CacheFault),
 }
 
+impl ArtifactFault {
+    /// What to do about it; empty where that is plain.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Invalid { detail, .. } if detail.contains("pooling allocator") => "it needs more than `--memory` allows",
+            Self::Invalid { .. } => "it is damaged, or uses a proposal of WebAssembly that wasgi does not offer",
+            Self::World { .. } => "build it with `wasgi build`, or for the world in wit/gateway.wit",
+            Self::Unreleased { fault: GuestFault::Raised(_), .. } => "its environment is what `-e` and `--env-file` give, and nothing else",
+            Self::Unreleased { .. } => "`--release-cpu`, `--release-timeout` and `--memory` are what it may use",
+            Self::Unreadable { .. } | Self::TooLarge { .. } | Self::Shape { .. } | Self::Bundle { .. } | Self::Cache(_) => "",
+        }
+    }
+}
+
 /// An application that is ready.
 pub struct Loaded {
     /// The application.
@@ -167,7 +187,6 @@ pub struct Loaded {
 
 /// A built file, taken apart.
 struct Opened<'a> {
-    path: &'a Path,
     parts: Parts<'a>,
     meta: Option<Meta>,
 }
@@ -176,7 +195,7 @@ impl<'a> Opened<'a> {
     fn of(path: &'a Path, bytes: &'a [u8]) -> Result<Self, ArtifactFault> {
         let parts = parts(bytes).map_err(|shape| ArtifactFault::Shape { path: path.to_owned(), shape })?;
         let meta = parts.meta.and_then(|meta| serde_json::from_slice(meta).ok());
-        Ok(Self { path, parts, meta })
+        Ok(Self { parts, meta })
     }
 
     fn plan(&self) -> Option<&Plan> {

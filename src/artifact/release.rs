@@ -14,13 +14,13 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::{
-    ArtifactFault, Artifacts, Opened, Start,
-    cache::{digest, engine_name, found},
-    hex,
+    ArtifactFault, Artifacts, Opened, Prepared, Start,
+    cache::{digest, engine_name, found, is_made},
+    hex, read,
 };
 use crate::{
     fault::{Fault, GuestFault, HostFault},
-    sandbox::{App, AppOptions, BadComponent, Engine, Instance, Plan, Report, snapshot},
+    sandbox::{App, AppOptions, Engine, Instance, Plan, Report, snapshot},
 };
 
 /// What the lines of an import carry as their request.
@@ -41,43 +41,79 @@ impl Artifacts {
             add(storage.limit.to_string().as_bytes());
             storage.folders.iter().for_each(|folder| add(folder.guest.as_bytes()));
         }
-        let name = format!("{}-{}-{}.cwasm", environment(options), hex(&sum.finalize()), engine_name(engine));
+        let name = format!("{}-{}-{}.cwasm", environment(&options.environment), hex(&sum.finalize()), engine_name(engine));
         self.folder().join("releases").join(options.log.tenant().as_str()).join(name)
     }
 
     /// The release at `place`, or a new one.
-    pub(super) async fn released(
+    pub(super) async fn release(
         &self,
         engine: &Engine,
-        opened: &Opened<'_>,
+        path: &Path,
+        prepared: &Prepared,
         options: &AppOptions,
-        plan: &Plan,
         place: &Path,
         start: Start,
     ) -> Result<(Component, Option<Report>), ArtifactFault> {
-        let made = || if start == Start::Released && is_bound(place) { None } else { found(engine, place) };
-        if let Some(component) = made() {
-            return Ok((component, None));
-        }
-        let unprepared = self.instrumented(engine, opened.path, opened.parts.component)?;
         // One at a time of each tenant: what a tenant imports is no reason for another to wait.
         let folder = place.parent().unwrap_or(place);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
         let _alone = self.alone(&folder.with_extension("lock"))?;
-        if let Some(component) = made() {
+        if let Some(component) = is_made(place, start).then(|| found(engine, place)).flatten() {
             return Ok((component, None));
         }
-        let unreleased = |fault| ArtifactFault::Unreleased { path: opened.path.to_owned(), fault };
-        let refused = |fault: BadComponent| ArtifactFault::World { path: opened.path.to_owned(), fault };
-        let app = App::new(engine, &unprepared, options.clone()).map_err(refused)?;
-        let (component, report, used_storage) = release(&app, opened.parts.component, plan).await.map_err(unreleased)?;
-        let component = self.compiled(engine, opened.path, place, &component)?;
-        forget_others(place, &environment(options));
+        let drawn = Self::draw(engine, path, prepared, options).await?;
+        let component = self.keep_release(engine, path, &drawn.component, &options.environment, place, drawn.used_storage)?;
+        Ok((component, Some(drawn.report)))
+    }
+
+    /// Imports the application of the built file at `path`, of which `prepared` was made, and takes a snapshot: the guest runs.
+    ///
+    /// # Errors
+    /// [`ArtifactFault`].
+    pub async fn draw(engine: &Engine, path: &Path, prepared: &Prepared, options: &AppOptions) -> Result<Drawn, ArtifactFault> {
+        let unreleased = |fault| ArtifactFault::Unreleased { path: path.to_owned(), fault };
+        let bytes = read(path, &options.limits)?;
+        let opened = Opened::of(path, &bytes)?;
+        let plan = opened.plan().cloned().unwrap_or_default();
+        let app = prepared.app(engine, path, options.clone(), Start::Unprepared)?;
+        let (component, report, used_storage) = release(&app, opened.parts.component, &plan).await.map_err(unreleased)?;
+        Ok(Drawn { component, report, used_storage })
+    }
+
+    /// Compiles a snapshot, and keeps it as the release at `place`.
+    ///
+    /// # Errors
+    /// [`ArtifactFault`].
+    pub fn keep_release(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        component: &[u8],
+        variables: &[(String, String)],
+        place: &Path,
+        used_storage: bool,
+    ) -> Result<Component, ArtifactFault> {
+        let folder = place.parent().unwrap_or(place);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
+        let component = self.compiled(engine, path, place, component)?;
+        forget_others(place, &environment(variables));
         if used_storage {
             fs::write(binding(place), "").map_err(|source| self.fault(source))?;
         }
-        Ok((component, Some(report)))
+        Ok(component)
     }
+}
+
+/// A snapshot of an application that was imported.
+#[derive(Debug)]
+pub struct Drawn {
+    /// The component.
+    pub component: Vec<u8>,
+    /// What it said.
+    pub report: Report,
+    /// Whether it has looked at what its tenant keeps.
+    pub used_storage: bool,
 }
 
 /// Imports the application, and takes a snapshot of the instance.
@@ -108,9 +144,9 @@ pub(super) fn is_bound(place: &Path) -> bool {
 }
 
 /// A digest of the environment.
-fn environment(options: &AppOptions) -> String {
+fn environment(variables: &[(String, String)]) -> String {
     let mut sum = Sha256::new();
-    for part in options.environment.iter().flat_map(|(name, value)| [name, value]) {
+    for part in variables.iter().flat_map(|(name, value)| [name, value]) {
         sum.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
         sum.update(part.as_bytes());
     }

@@ -3,26 +3,24 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     args,
-    build::{self, Talk},
+    build::{self, Talk, talk},
     environment,
     fault::Failure,
 };
 use crate::{
-    artifact::{self, ArtifactFault, Artifacts, Loaded, Meta, Start},
+    artifact::{self, ArtifactFault, Artifacts, Loaded, Start, Terms},
     build::Progress,
     fault::GuestFault,
     limits::Limits,
-    sandbox::{Allowance, AppOptions, Engine, Kept, Missing, Report, Storage, TenantLog},
-    server::StaticFolder,
+    sandbox::{Allowance, AppOptions, Engine, Kept, Report, Storage, TenantLog},
+    stage,
     tenant::TenantId,
 };
 
@@ -97,22 +95,22 @@ pub(super) fn storage(data: &Path, kept: &[String], limit: u64) -> Result<Storag
     Ok(Storage { root, folders, limit, names: Storage::NAMES, allowance: Allowance::All })
 }
 
-/// Makes the application of `file` ready; what has to be compiled is compiled in a process of its own.
-pub(super) fn load(
-    file: &Path,
-    options: AppOptions,
-    start: Start,
-    grants: &args::Grants,
-    common: &args::Common,
-) -> Result<Loaded, Failure> {
+/// Makes the application of `file` ready; what has to be compiled or released is so in processes of their own.
+pub(super) fn load(file: &Path, options: AppOptions, start: Start, common: &args::Common) -> Result<Loaded, Failure> {
     let artifacts = artifacts(common)?;
+    let wanted = stage::Wanted {
+        cache: artifacts.folder().to_owned(),
+        file: std::path::absolute(file).map_err(|error| Failure::of(&error))?,
+        terms: Terms::of(&options),
+        start,
+        required: false,
+        format: super::log_format(None),
+    };
+    let staged = runtime()?.block_on(stage::run(&wanted, talk)).map_err(Failure::from)?;
+    staged.report.iter().for_each(warn);
     let engine = engine(&options.limits, &artifacts)?;
-    if !artifacts.is_ready(&engine, file, &options, start).map_err(|error| unloaded(&error))? && start == Start::Released {
-        Talk.step("compile", &format!("{}, once", file.display()));
-        compile(file, &artifacts, &options, grants)?;
-        return loaded(&engine, &artifacts, file, options, Start::ReleasedNow);
-    }
-    loaded(&engine, &artifacts, file, options, start)
+    let app = staged.prepared.app(&engine, file, options, start).map_err(|error| unloaded(&error))?;
+    Ok(Loaded { app, meta: staged.prepared.meta, report: staged.report })
 }
 
 /// The same in this process.
@@ -125,86 +123,23 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::of(&error))
 }
 
-/// Compiles in a process of its own: the compiler takes hundreds of megabytes, which would stay with the one that serves. The environment
-/// goes through a pipe: arguments can be read by everybody on this machine.
-fn compile(file: &Path, artifacts: &Artifacts, options: &AppOptions, grants: &args::Grants) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::failed(format!("the compiler cannot be started: {error}"), "");
-    let program = std::env::current_exe().map_err(failed)?;
-    let mut command = Command::new(program);
-    command.arg("serve").arg(file).arg("--compile-only").arg("--cache-dir").arg(artifacts.folder());
-    command.arg("--tenant").arg(options.log.tenant().as_str()).args(["--env-file", "/dev/stdin"]);
-    if let Some(data) = &grants.data {
-        command.arg("--data").arg(data);
-    }
-    for limit in Limits::TABLE {
-        command.arg(format!("--{}={}", limit.flag, limit.get(&options.limits)));
-    }
-    let mut child = command.stdin(Stdio::piped()).spawn().map_err(failed)?;
-    let variables: serde_json::Map<_, _> = options.environment.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(serde_json::Value::from(variables).to_string().as_bytes()).map_err(failed)?;
-    }
-    if child.wait().map_err(failed)?.success() { Ok(()) } else { Err(Failure::told()) }
-}
-
 /// What a person reads of an application that was not loaded.
 pub(super) fn unloaded(error: &ArtifactFault) -> Failure {
-    let hint = match error {
-        ArtifactFault::Invalid { detail, .. } if detail.contains("pooling allocator") => "it needs more than `--memory` allows",
-        ArtifactFault::Invalid { .. } => "it is damaged, or uses a proposal of WebAssembly that wasgi does not offer",
-        ArtifactFault::World { .. } => "build it with `wasgi build`, or for the world in wit/gateway.wit",
-        ArtifactFault::Unreleased { fault: GuestFault::Raised(raised), .. } => {
-            return Failure::of(error)
-                .with_detail(&raised.traceback)
-                .with_hint("its environment is what `-e` and `--env-file` give, and nothing else");
-        }
-        ArtifactFault::Unreleased { .. } => "`--release-cpu`, `--release-timeout` and `--memory` are what it may use",
-        ArtifactFault::Unreadable { .. }
+    let failure = Failure::of(error).with_hint(error.hint());
+    match error {
+        ArtifactFault::Unreleased { fault: GuestFault::Raised(raised), .. } => failure.with_detail(&raised.traceback),
+        ArtifactFault::Unreleased { .. }
+        | ArtifactFault::Unreadable { .. }
         | ArtifactFault::TooLarge { .. }
         | ArtifactFault::Shape { .. }
         | ArtifactFault::Bundle { .. }
-        | ArtifactFault::Cache(_) => "",
-    };
-    Failure::of(error).with_hint(hint)
+        | ArtifactFault::Invalid { .. }
+        | ArtifactFault::World { .. }
+        | ArtifactFault::Cache(_) => failure,
+    }
 }
 
 /// What its author should know of a release that was just made.
 pub(super) fn warn(report: &Report) {
-    for warmed in report.warm.iter().filter(|warmed| !warmed.status.starts_with(['2', '3'])) {
-        Talk.warn(&format!("build.warm: {} answered {}", warmed.path, warmed.status));
-    }
-    for place in &report.secrets {
-        Talk.warn(&format!(
-            "{place} takes random bytes while it is imported: a secret made there is the same in every instance of this release"
-        ));
-    }
-}
-
-/// The folders that the host serves of an application. Where they lie is a file's word, and what is in `/data` a guest's.
-pub(super) fn static_folders(meta: Option<&Meta>, options: &AppOptions, mount: &str) -> Vec<StaticFolder> {
-    let read_only = options.files.iter().map(|folder| (&folder.guest, &folder.host, Path::new(""), Missing::Refuse));
-    let kept = options
-        .storage
-        .iter()
-        .flat_map(|storage| storage.folders.iter().map(|kept| (&kept.guest, &storage.root, kept.inside.as_path(), Missing::Make)));
-    let volumes: Vec<_> = read_only.chain(kept).collect();
-    let mut folders = Vec::new();
-    for files in meta.iter().flat_map(|meta| &meta.static_files) {
-        let inside = |guest: &str| {
-            let rest = files.root.strip_prefix(guest)?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
-        };
-        let found =
-            volumes.iter().filter_map(|(guest, root, path, missing)| Some((guest.len(), root, path.join(inside(guest)?), *missing)));
-        let Some((_, root, path, missing)) = found.max_by_key(|(length, ..)| *length) else {
-            Talk.warn(&format!("{} is not served: {} is not there (`--data` gives /data)", files.url, files.root));
-            continue;
-        };
-        let url = format!("{mount}{}", files.url);
-        match StaticFolder::new(&url, root, &path, missing) {
-            Ok(folder) => folders.push(folder),
-            Err(error) => Talk.warn(&format!("{url} is not served: {}: {error}", files.root)),
-        }
-    }
-    folders
+    report.warnings().for_each(|warning| Talk.warn(&warning));
 }

@@ -1,6 +1,6 @@
 //! What was typed. The flags of the limits are made from [`Limits::TABLE`].
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, num::NonZero, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -10,6 +10,7 @@ use crate::{
     exchange::Uploads,
     limits::{Amount, Limits},
     sandbox::Isolation,
+    telemetry::Style,
 };
 
 /// Runs WSGI applications that nobody has to trust.
@@ -38,6 +39,12 @@ pub(super) enum Command {
     Cgi(Box<Cgi>),
     /// Says what a built file is, and what it may touch
     Inspect(Inspect),
+    /// Serves, as a supervisor says: what `serve` starts
+    #[command(hide = true)]
+    Worker,
+    /// Compiles or releases, as a supervisor says: what `serve` starts
+    #[command(hide = true)]
+    Stage,
 }
 
 #[derive(Args, Debug)]
@@ -228,9 +235,18 @@ pub(super) struct Serve {
     /// The path at which the application is mounted (SCRIPT_NAME)
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub mount: String,
-    /// Log each request
+    /// Log each request [default form: text]
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub access_log: Option<AccessName>,
+    /// How the other lines are written
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogName,
+    /// Processes that serve [default: one a core]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZero<usize>>,
+    /// Refuse to run where the kernel lacks landlock or seccomp
     #[arg(long)]
-    pub access_log: bool,
+    pub require_sandbox: bool,
     /// Look for rules of WSGI that the application breaks, and tell them in its log
     #[arg(long)]
     pub strict: bool,
@@ -240,9 +256,6 @@ pub(super) struct Serve {
     /// Build source distributions here; this runs their authors' code on this machine
     #[arg(long)]
     pub allow_sdist: bool,
-    /// Compile and end: what `serve` starts a process of its own for
-    #[arg(long, hide = true)]
-    pub compile_only: bool,
     #[command(flatten)]
     pub proxies: ProxyFlags,
     #[command(flatten)]
@@ -251,6 +264,44 @@ pub(super) struct Serve {
     pub common: Common,
     #[command(flatten)]
     pub limits: LimitFlags,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum LogName {
+    /// For people
+    #[default]
+    Text,
+    /// One object a line
+    Json,
+}
+
+impl From<LogName> for Style {
+    fn from(name: LogName) -> Self {
+        match name {
+            LogName::Text => Self::Text,
+            LogName::Json => Self::Json,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum AccessName {
+    /// For people
+    Text,
+    /// Apache's combined form
+    Combined,
+    /// One object a line
+    Json,
+}
+
+impl From<AccessName> for Style {
+    fn from(name: AccessName) -> Self {
+        match name {
+            AccessName::Text => Self::Text,
+            AccessName::Combined => Self::Combined,
+            AccessName::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

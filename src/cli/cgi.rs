@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub(super) fn run(typed: &args::Cgi) -> Result<(), Failure> {
-    telemetry::start(false);
+    telemetry::start(&super::log_format(None));
     let limits = app::checked(&typed.limits.0)?;
     if !typed.file.is_file() {
         return Err(Failure::usage(format!("{} is no file", typed.file.display()), "build the application first: `wasgi build`"));
@@ -34,7 +34,7 @@ pub(super) fn run(typed: &args::Cgi) -> Result<(), Failure> {
     let id = format!("cgi-{}", std::process::id());
     let request = CgiRequest::new(variables, script_name, &id)
         .map_err(|bad| Failure::usage(bad.to_string(), "`wasgi cgi` is run by a web server; `wasgi serve` is one"))?;
-    let loaded = app::load(&typed.file, options, Start::Released, &typed.grants, &typed.common)?;
+    let loaded = app::load(&typed.file, options, Start::Released, &typed.common)?;
     let runtime = app::runtime()?;
     let answered = runtime.block_on(answer(&Arc::new(loaded.app), request, id));
     // A read of standard input that still waits cannot be called back.

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::build::talk;
-use crate::build::BuildFault;
+use crate::{build::BuildFault, stage::Refused};
 
 /// A failure, as it is told.
 #[derive(Debug)]
@@ -71,6 +71,12 @@ impl Failure {
         let detail: String = self.detail.lines().flat_map(|line| ["  ", line, "\n"]).collect();
         let hint = if self.hint.is_empty() { String::new() } else { format!("hint: {}\n", self.hint) };
         format!("error: {}\n{detail}{hint}", self.what)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(Refused { what, detail, hint }: Refused) -> Self {
+        Self { code: 1, what, detail, hint }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(super) fn run(typed: &args::Manage) -> Result<(), Failure> {
-    telemetry::start(false);
+    telemetry::start(&super::log_format(None));
     let limits = app::checked(&typed.limits.0)?;
     let file = app::built(&typed.what, typed.allow_sdist, &typed.grants.environment, &typed.common)?;
     let mut options = app::options(&file, &typed.grants, &limits)?;
@@ -21,7 +21,7 @@ pub(super) fn run(typed: &args::Manage) -> Result<(), Failure> {
         let allowance = Allowance::Growth;
         options.storage.push(Storage { root: folder, folders, limit: limits.data_bytes, names: Storage::NAMES, allowance });
     }
-    let loaded = app::load(&file, options, Start::Unprepared, &typed.grants, &typed.common)?;
+    let loaded = app::load(&file, options, Start::Unprepared, &typed.common)?;
     match app::runtime()?.block_on(manage(&loaded, &typed.command))? {
         0 => Ok(()),
         code => Err(Failure::ended(code)),

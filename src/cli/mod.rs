@@ -20,6 +20,11 @@ mod serve;
 use std::{path::PathBuf, process::ExitCode};
 
 use self::{args::Command, fault::Failure};
+use crate::{
+    stage,
+    telemetry::{Format, Style},
+    worker,
+};
 
 /// Runs the command that was typed.
 #[must_use]
@@ -40,6 +45,8 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Cgi(cgi) => cgi::run(&cgi),
         Command::Inspect(inspect) => inspect::run(&inspect),
+        Command::Worker => inner(worker::run()),
+        Command::Stage => inner(stage::inside()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +55,22 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// What a process of this program does for another one.
+fn inner(ended: std::io::Result<()>) -> Result<(), Failure> {
+    ended.map_err(|error| Failure::of(&error))
+}
+
+/// Which levels are logged.
+fn log_levels() -> String {
+    #[expect(clippy::disallowed_methods, reason = "which levels are logged is the operator's word")]
+    std::env::var("WASGI_LOG").unwrap_or_default()
+}
+
+/// Text on standard error; requests if `access` says how.
+fn log_format(access: Option<Style>) -> Format {
+    Format { lines: Style::Text, access, levels: log_levels() }
 }
 
 /// Where tools, packages and compiled code are kept.

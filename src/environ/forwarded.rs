@@ -12,7 +12,7 @@ use super::{Peer, path::native};
 use crate::{fault::ClientFault, tenant::Mount};
 
 /// What a proxy may say of a request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Forwarding {
     /// `Forwarded` (RFC 7239): its parameters `for`, `proto` and `host`.
     Forwarded,
@@ -27,7 +27,7 @@ pub enum Forwarding {
 }
 
 /// The proxies that stand before the server. The default is none.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Proxies {
     /// Where they are.
     pub networks: Vec<IpNet>,

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// What an application is given of an upload whose length is not declared.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Uploads {
     /// The bytes as they come, with `wsgi.input_terminated` and without CONTENT_LENGTH (Werkzeug reads those).
     #[default]

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What of one request the next can see.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Isolation {
     /// Nothing: a pristine instance for each request.
     #[default]
@@ -48,7 +48,7 @@ pub enum Streams {
 }
 
 /// Whether rules that an application broke are looked for where its response goes out all the same.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Strictness {
     /// What has to be refused is refused, and that is all.
     #[default]
@@ -136,6 +136,8 @@ pub struct App {
     has_release: bool,
     options: AppOptions,
     volumes: Volumes,
+    /// Its code, where applications share it: there as long as one of them is.
+    _code: Option<Arc<Component>>,
     /// What is counted by [`App::renew`].
     generation: AtomicU64,
     /// What the last instance that prepared itself said.
@@ -162,9 +164,15 @@ impl App {
             has_release,
             options,
             volumes,
+            _code: None,
             generation: AtomicU64::new(0),
             report: Mutex::default(),
         })
+    }
+
+    /// Holds `code` as long as it lives.
+    pub fn keep(&mut self, code: Arc<Component>) {
+        self._code = Some(code);
     }
 
     /// How it runs.

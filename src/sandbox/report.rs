@@ -47,7 +47,7 @@ impl Plan {
 }
 
 /// What a guest made ready.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Report {
     /// Why it is not ready.
@@ -67,7 +67,7 @@ pub struct Report {
 }
 
 /// Why a guest is not ready.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Failure {
     /// `raised`, `environment` (a variable is missing), `not-found` or `refused`.
@@ -77,7 +77,7 @@ pub struct Failure {
 }
 
 /// A request before the first request.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Warmed {
     /// What was requested.
@@ -87,7 +87,7 @@ pub struct Warmed {
 }
 
 /// What a Django project says of itself.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Django {
     /// DEBUG.
@@ -103,7 +103,7 @@ pub struct Django {
 }
 
 /// Django's static files.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct DjangoStatic {
     /// Their URL path.
@@ -113,6 +113,15 @@ pub struct DjangoStatic {
 }
 
 impl Report {
+    /// What its author should know.
+    pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
+        let failed = self.warm.iter().filter(|warmed| !warmed.status.starts_with(['2', '3']));
+        let failed = failed.map(|warmed| format!("build.warm: {} answered {}", warmed.path, warmed.status));
+        failed.chain(self.secrets.iter().map(|place| {
+            format!("{place} takes random bytes while it is imported: a secret made there is the same in every instance of this release")
+        }))
+    }
+
     /// Reads a guest's report.
     ///
     /// # Errors

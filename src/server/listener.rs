@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -22,6 +22,8 @@ use crate::{
 
 /// After an error of `accept`, most often too many open files, the next try waits so long.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often it is told that connections are refused.
+const TELL: Duration = Duration::from_secs(1);
 
 /// The connections of a worker, counted.
 #[derive(Debug)]
@@ -31,11 +33,12 @@ pub(super) struct Doors {
     /// These stand for many clients.
     proxies: Proxies,
     open: Mutex<HashMap<IpAddr, u64>>,
+    told: Mutex<Option<Instant>>,
 }
 
 impl Doors {
     pub(super) fn new(limits: &Limits, proxies: Proxies) -> Self {
-        Self { all: limits.connections, of_peer: limits.peer_connections, proxies, open: Mutex::default() }
+        Self { all: limits.connections, of_peer: limits.peer_connections, proxies, open: Mutex::default(), told: Mutex::default() }
     }
 
     /// Lets a connection in, until the result is dropped.
@@ -53,6 +56,15 @@ impl Doors {
         }
         *own += 1;
         Some(Inside { doors: Arc::clone(self), peer })
+    }
+
+    /// Says that a connection was refused, once a second: who is refused must not fill the log.
+    fn tell(&self, peer: SocketAddr) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= TELL) {
+            *told = Some(Instant::now());
+            tracing::info!(%peer, "a connection was refused: there are too many");
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, u64>> {
@@ -113,7 +125,7 @@ pub(super) async fn accept(listener: TcpListener, doors: Arc<Doors>, shared: Arc
 /// Begins to serve a connection, if it is let in.
 fn open(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>, shared: &Arc<Shared>, stop: &watch::Receiver<bool>) {
     let Some(inside) = doors.enter(peer.ip()) else {
-        tracing::debug!(%peer, "a connection was refused: there are too many");
+        doors.tell(peer);
         return;
     };
     let Ok(local) = stream.local_addr() else { return };

@@ -99,7 +99,8 @@ fn memory_is_granted_under_its_limit_and_refused_over_it() {
     assert_eq!(host.get("/grow-memory/16").text(), "16");
     let over: u32 = host.get("/grow-memory/64").text().parse().unwrap();
     assert!((16..32).contains(&over), "{over} MiB fitted");
-    assert_eq!(stopped(&host, "/huge-allocation", "trap"), (500, true));
+    assert_eq!(stopped(&host, "/huge-allocation", "memory_limit"), (500, true));
+    host.logged(&["wasgi::app", "its memory limit is reached"]);
     answers(&host);
 }
 
@@ -263,7 +264,7 @@ fn a_slow_reader_gets_all_of_a_response_beside_an_unread_upload() {
 
 #[test]
 fn nothing_is_left_of_a_thousand_bad_requests() {
-    let host = Host::behaving(&[]);
+    let host = Host::behaving(&["--max-traps", "10000"]);
     answers(&host);
     let before = host.open_files();
     let paths = ["/trap-in-call", "/raise-after-first", "/never-start", "/tmp/1", "/exit/0"];

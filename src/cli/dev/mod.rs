@@ -47,7 +47,7 @@ enum Ended {
 }
 
 pub(super) fn run(typed: &args::Dev) -> Result<(), Failure> {
-    telemetry::start_dev();
+    telemetry::start_dev(&super::log_levels());
     let limits = app::checked(&typed.limits.0)?;
     app::raise_open_files();
     let engine = app::engine(&limits, &app::artifacts(&typed.common)?)?;

@@ -9,8 +9,8 @@ use super::super::{
     fault::Failure,
 };
 use crate::{
-    artifact::Start,
-    build::{Language, Live, Module, Request, refuse_link},
+    artifact::{Start, static_folders},
+    build::{Language, Live, Module, Progress, Request, refuse_link},
     sandbox::{App, AppOptions, Engine, Isolation, TenantLog},
     server::StaticFolder,
     tenant::TenantId,
@@ -60,7 +60,8 @@ impl Ready {
         let built = build::make(&request)?;
         let options = options(typed, &request, &[])?;
         let loaded = app::loaded(engine, &app::artifacts(&typed.common)?, &built.output, options, Start::Released)?;
-        let static_folders = app::static_folders(loaded.meta.as_ref(), loaded.app.options(), "");
+        let (static_folders, warnings) = static_folders(loaded.meta.as_ref(), loaded.app.options(), "");
+        warnings.iter().for_each(|warning| Talk.warn(warning));
         Ok(Self { app: loaded.app, sources: Some(request.source.folder), static_folders, live: None })
     }
 }

@@ -25,7 +25,7 @@ use super::{
 const LAST_WRITES: Duration = Duration::from_secs(30);
 
 /// A folder of the host that a guest sees.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Folder {
     /// Where it lies.
     pub host: PathBuf,
@@ -148,7 +148,7 @@ impl Volumes {
 }
 
 /// What a tenant may keep: folders that it may write, all within one of the host's, which has a quota.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Storage {
     /// The folder that the quota counts. Who runs the host owns it; what is in it is the guests'.
     pub root: PathBuf,
@@ -163,7 +163,7 @@ pub struct Storage {
 }
 
 /// A folder in a [`Storage`].
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Kept {
     /// Where it lies in the root: plain names, and nothing for the root itself. It is made if it is not there; a link is refused.
     pub inside: PathBuf,
@@ -172,7 +172,7 @@ pub struct Kept {
 }
 
 /// What a quota is counted from.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Allowance {
     /// Everything that is there.
     #[default]

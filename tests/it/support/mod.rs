@@ -89,6 +89,10 @@ impl Host {
     pub fn serving(app: &Path, flags: &[&str]) -> Self {
         let mut command = wasgi();
         command.arg("serve").arg(app).args(["--bind", "127.0.0.1:0", "--access-log"]).args(flags);
+        // One: so the next request has the instance that the last one had.
+        if !flags.contains(&"--workers") {
+            command.args(["--workers", "1"]);
+        }
         Self::running(command)
     }
 
@@ -215,23 +219,38 @@ impl Host {
         self.log.text().lines().filter(|line| line.contains(word)).map(str::to_owned).collect()
     }
 
-    /// Peak resident memory counts from now on.
-    pub fn forget_peak_memory(&self) {
-        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    /// The processes that serve; the host itself, where it serves by itself.
+    pub fn workers(&self) -> Vec<u32> {
+        let own = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap();
+        let workers: Vec<u32> = children.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        if workers.is_empty() { vec![own] } else { workers }
     }
 
-    /// Peak resident memory, in bytes.
+    /// Peak resident memory counts from now on.
+    pub fn forget_peak_memory(&self) {
+        for worker in self.workers() {
+            std::fs::write(format!("/proc/{worker}/clear_refs"), "5").unwrap();
+        }
+    }
+
+    /// Peak resident memory of those that serve, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        let peak = |worker: u32| {
+            let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:").map(str::to_owned)).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        };
+        self.workers().into_iter().map(peak).sum()
     }
 
     /// What guests have left behind, once those that still end have ended.
     pub fn leftovers(&self) -> usize {
         let started = Instant::now();
         loop {
-            let count = std::fs::read_dir(self.temporary.path()).unwrap().count();
+            // What lies in a worker's own folder, and in no folder of the host's.
+            let depth = |entry: &walkdir::DirEntry| entry.file_name().to_string_lossy().starts_with("wasgi-tmp-");
+            let count = walkdir::WalkDir::new(self.temporary.path()).into_iter().filter_map(Result::ok).filter(depth).count();
             if count == 0 || started.elapsed() > DEADLINE {
                 return count;
             }
@@ -239,9 +258,9 @@ impl Host {
         }
     }
 
-    /// Open files of the host.
+    /// Open files of those that serve.
     pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        self.workers().into_iter().map(|worker| std::fs::read_dir(format!("/proc/{worker}/fd")).unwrap().count()).sum()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -1,0 +1,53 @@
+//! On which terms an application runs: all that its operator has decided, as it goes from process to process.
+
+use crate::{
+    ledger::Account,
+    limits::Limits,
+    sandbox::{AppOptions, Isolation, Storage, Strictness, TenantLog},
+    tenant::TenantId,
+};
+
+/// On which terms an application runs.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+pub struct Terms {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What it may use.
+    pub limits: Limits,
+    /// What of one request the next can see.
+    pub isolation: Isolation,
+    /// Whether broken rules are looked for.
+    pub strictness: Strictness,
+    /// What it may keep.
+    pub storage: Vec<Storage>,
+    /// Its environment. It may hold secrets.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Terms {
+    /// The same of an application in this process.
+    #[must_use]
+    pub fn of(options: &AppOptions) -> Self {
+        Self {
+            tenant: options.log.tenant().clone(),
+            limits: options.limits.clone(),
+            isolation: options.isolation,
+            strictness: options.strictness,
+            storage: options.storage.clone(),
+            environment: options.environment.clone(),
+        }
+    }
+
+    /// How it runs; `account` is its tenant's, `usage` its own.
+    #[must_use]
+    pub fn options(&self, account: Account, usage: Account) -> AppOptions {
+        let mut options = AppOptions::new(TenantLog::counted(self.tenant.clone(), &self.limits, account));
+        options.usage = usage;
+        options.limits = self.limits.clone();
+        options.isolation = self.isolation;
+        options.strictness = self.strictness;
+        options.storage.clone_from(&self.storage);
+        options.environment.clone_from(&self.environment);
+        options
+    }
+}

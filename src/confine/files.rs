@@ -1,0 +1,33 @@
+//! Landlock: which files a process may open, and that it reaches no port, no abstract socket and no process outside.
+
+use std::path::PathBuf;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    path_beneath_rules,
+};
+
+use super::Level;
+
+/// The newest rules that this program knows; an older kernel holds what it can.
+const RULES: ABI = ABI::V7;
+
+/// Restricts this thread and those that it starts. Paths that are not there are left out.
+pub(super) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<Level, RulesetError> {
+    let looks = AccessFs::ReadFile | AccessFs::ReadDir;
+    let odd = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeFifo | AccessFs::MakeSock | AccessFs::IoctlDev;
+    let writes: BitFlags<AccessFs> = AccessFs::from_all(RULES) & !odd;
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(RULES))?
+        .handle_access(AccessNet::from_all(RULES))?
+        .scope(Scope::from_all(RULES))?
+        .create()?
+        .add_rules(path_beneath_rules(read, looks))?
+        .add_rules(path_beneath_rules(write, writes))?
+        .restrict_self()?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => Level::Full,
+        RulesetStatus::PartiallyEnforced => Level::Part,
+        RulesetStatus::NotEnforced => Level::None,
+    })
+}

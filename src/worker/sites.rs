@@ -1,0 +1,165 @@
+//! What a worker serves: the applications that its supervisor has named, each made ready when it is asked for.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use http::{Request as HttpRequest, header};
+use http_body_util::{BodyExt, Empty};
+use tokio::sync::mpsc;
+
+use super::{cut, message::SiteSpec, shown};
+use crate::{
+    artifact::{Codes, static_folders},
+    environ::{Head, Local, Peer, Proxies},
+    exchange::{self, Request, Tasks},
+    fault::{Fault, HostFault},
+    ledger::Ledger,
+    sandbox::{App, Engine},
+    server::{Router, Site, Table},
+    tenant::{HostName, Mount},
+};
+
+/// What of a first answer is read.
+const FIRST_BYTES: usize = 1 << 20;
+
+/// What a worker serves.
+pub(super) struct Sites {
+    engine: Engine,
+    ledger: Arc<Ledger>,
+    worker: usize,
+    router: Arc<Router>,
+    codes: Arc<Codes>,
+    served: BTreeMap<u64, (Vec<HostName>, Arc<Site>)>,
+    /// Made ready, and not served yet.
+    tried: Arc<Mutex<HashMap<u64, Arc<Site>>>>,
+    leaving: Vec<(u64, Weak<Site>)>,
+    tasks: Tasks,
+}
+
+impl Sites {
+    pub(super) fn new(engine: Engine, ledger: Arc<Ledger>, worker: usize, router: Arc<Router>) -> Self {
+        Self {
+            engine,
+            ledger,
+            worker,
+            router,
+            codes: Arc::default(),
+            served: BTreeMap::new(),
+            tried: Arc::default(),
+            leaving: Vec::new(),
+            tasks: Tasks::default(),
+        }
+    }
+
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Makes an application ready, and has it answer a request.
+    pub(super) fn try_out(&self, spec: SiteSpec, path: String) -> impl Future<Output = (u64, Result<u16, String>)> + use<> {
+        let (id, host) = (spec.id, spec.hosts.first().map_or("localhost", |host| host.trim_start_matches("*.")).to_owned());
+        let site = self.site(spec);
+        let (tried, tasks) = (Arc::clone(&self.tried), self.tasks.clone());
+        async move {
+            let site = match site {
+                Ok(site) => site,
+                Err(why) => return (id, Err(why)),
+            };
+            let answered = first_answer(&site, &host, &path, &tasks).await;
+            if answered.is_ok() {
+                tried.lock().unwrap_or_else(PoisonError::into_inner).insert(id, site);
+            }
+            (id, answered.map_err(|why| cut(&why)))
+        }
+    }
+
+    /// Serves `put`, and `remove` no longer.
+    pub(super) fn change(&mut self, put: Vec<SiteSpec>, remove: &[u64]) {
+        for id in remove {
+            if let Some((_, site)) = self.served.remove(id) {
+                self.leaving.push((*id, Arc::downgrade(&site)));
+            } else {
+                self.leaving.push((*id, Weak::new()));
+            }
+        }
+        for spec in put {
+            let (id, hosts) = (spec.id, spec.hosts.iter().filter_map(|host| HostName::new(host).ok()).collect());
+            let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            match tried.map_or_else(|| self.site(spec), Ok) {
+                Ok(site) => {
+                    self.served.insert(id, (hosts, site));
+                }
+                Err(why) => tracing::error!("an application cannot be served: {why}"),
+            }
+        }
+        self.router.switch(Table::new(self.served.values().map(|(hosts, site)| (hosts.clone(), Arc::clone(site)))));
+    }
+
+    pub(super) fn are_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Those of which the last request has ended.
+    pub(super) fn gone(&mut self) -> Vec<u64> {
+        let (gone, leaving): (Vec<_>, Vec<_>) = self.leaving.drain(..).partition(|(_, site)| site.strong_count() == 0);
+        self.leaving = leaving;
+        gone.into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn site(&self, spec: SiteSpec) -> Result<Arc<Site>, String> {
+        let SiteSpec { name, version, tenant_row, row, mount, suspended, uploads, file, terms, prepared, .. } = spec;
+        let account = |row| self.ledger.account(row, self.worker).ok_or_else(|| "it has no row in the ledger".to_owned());
+        let mut options = terms.options(account(tenant_row)?, account(row)?);
+        options.files.clone_from(&prepared.files);
+        let mount = Mount::new(&mount).map_err(|bad| bad.to_string())?;
+        if suspended {
+            return Ok(Arc::new(Site::suspended(name, version, &options, mount)));
+        }
+        let (folders, warnings) = static_folders(prepared.meta.as_ref(), &options, mount.script_name());
+        warnings.iter().for_each(|warning| options.log.tell(warning));
+        let (engine, codes, loaded) = (self.engine.clone(), Arc::clone(&self.codes), options.clone());
+        let load = move || -> std::pin::Pin<Box<dyn Future<Output = Result<Arc<App>, HostFault>> + Send>> {
+            let (engine, codes, prepared, file, options) =
+                (engine.clone(), Arc::clone(&codes), prepared.clone(), file.clone(), loaded.clone());
+            // Not on the thread that serves: it reads from disk.
+            let loading = tokio::task::spawn_blocking(move || {
+                prepared.shared_app(&engine, &codes, &file, options).map_err(|fault| HostFault::Sandbox {
+                    what: "the application cannot be loaded",
+                    detail: format!("{}: {fault}", shown(&file)),
+                })
+            });
+            Box::pin(async { loading.await.unwrap_or(Err(HostFault::Panicked)).map(Arc::new) })
+        };
+        Ok(Arc::new(Site::on_demand((name, version), &options, (mount, uploads), folders, Box::new(load))))
+    }
+}
+
+/// The status of an application's first answer.
+async fn first_answer(site: &Site, host: &str, path: &str, tasks: &Tasks) -> Result<u16, String> {
+    let route = site.route().await.map_err(|fault| fault.chain())?;
+    let request = HttpRequest::get(format!("{}{path}", site.mount().script_name())).header(header::HOST, host).body(());
+    let (parts, ()) = request.map_err(|bad| bad.to_string())?.into_parts();
+    let nowhere = ([127, 0, 0, 1], 0).into();
+    let head = Head::new(parts, Peer(nowhere), &Proxies::default()).map_err(|fault| fault.to_string())?;
+    let (hints, _) = mpsc::channel(1);
+    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    let request = Request { head, body, local: Local(nowhere), id: "first".to_owned(), hints };
+    let answer = exchange::run(&route, request, (), |_| {}, tasks).await.map_err(|fault| match &fault {
+        Fault::Guest(guest) => format!("{}\n{}", fault.chain(), guest.traceback()),
+        Fault::Client(_) | Fault::Busy(_) | Fault::Host(_) => fault.chain(),
+    })?;
+    let mut body = answer.body;
+    let mut bytes = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|aborted| aborted.to_string())?;
+        bytes = bytes.saturating_add(frame.data_ref().map_or(0, bytes::Bytes::len));
+        if bytes > FIRST_BYTES {
+            break;
+        }
+    }
+    let status = answer.reply.status.code.as_u16();
+    if status < 500 { Ok(status) } else { Err(format!("its first answer to {path} is {status}")) }
+}
