@@ -7,9 +7,11 @@
 //! [`sandbox`] is wasmtime; [`exchange`] is one request's life; [`server`] is HTTP; [`artifact`] is a built file, [`build`] makes one, and
 //! [`cli`] is the command line. To embed a host, begin at [`Server`].
 
+pub mod admin;
 pub mod artifact;
 pub mod build;
 pub mod cli;
+pub mod config;
 pub mod confine;
 pub mod environ;
 pub mod exchange;

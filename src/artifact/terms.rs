@@ -1,9 +1,12 @@
 //! On which terms an application runs: all that its operator has decided, as it goes from process to process.
 
+use std::collections::BTreeMap;
+
+use super::Meta;
 use crate::{
     ledger::Account,
     limits::Limits,
-    sandbox::{AppOptions, Isolation, Storage, Strictness, TenantLog},
+    sandbox::{AppOptions, Isolation, Kept, Storage, Strictness, TenantLog},
     tenant::TenantId,
 };
 
@@ -36,6 +39,25 @@ impl Terms {
             storage: options.storage.clone(),
             environment: options.environment.clone(),
         }
+    }
+
+    /// The same, with what its file says where its operator says nothing: variables, and folders that lie in `/data`. Those are the file's
+    /// word.
+    #[must_use]
+    pub fn with(mut self, meta: Option<&Meta>) -> Self {
+        let Some(meta) = meta else { return self };
+        let mut variables: BTreeMap<_, _> = meta.environment.iter().cloned().collect();
+        variables.extend(self.environment);
+        self.environment = variables.into_iter().collect();
+        for storage in self.storage.iter_mut().filter(|storage| storage.folders.iter().any(|kept| kept.guest == "/data")) {
+            for name in &meta.kept_folders {
+                let kept = Kept { inside: name.into(), guest: format!("/0/{name}") };
+                if !storage.folders.contains(&kept) {
+                    storage.folders.push(kept);
+                }
+            }
+        }
+        self
     }
 
     /// How it runs; `account` is its tenant's, `usage` its own.

@@ -39,6 +39,22 @@ pub(super) enum Command {
     Cgi(Box<Cgi>),
     /// Says what a built file is, and what it may touch
     Inspect(Inspect),
+    /// Has a running host serve a built file, as a tenant's application
+    Deploy(Box<Deploy>),
+    /// Has a running host serve an application no longer
+    Undeploy(Named),
+    /// Has an application answer 503 until it is resumed
+    Suspend(Named),
+    /// Has a suspended application answer again
+    Resume(Named),
+    /// Has a running host look at its configuration again
+    Reload(Where),
+    /// Prints a tenant's last lines
+    Logs(Logs),
+    /// Shows what each tenant uses
+    Top(Top),
+    /// Looks at a host's configuration
+    Config(Config),
     /// Serves, as a supervisor says: what `serve` starts
     #[command(hide = true)]
     Worker,
@@ -47,7 +63,7 @@ pub(super) enum Command {
     Stage,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Common {
     /// Where tools, packages and compiled code are kept [default: ~/.cache/wasgi]
     #[arg(long, env = "WASGI_CACHE_DIR", value_name = "DIR")]
@@ -217,9 +233,122 @@ pub(super) struct Inspect {
     pub json: bool,
 }
 
+/// Where a running host is told what to do.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Where {
+    /// The host's configuration, which says where its socket is
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Its admin socket
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Deploy {
+    /// A built file
+    pub file: PathBuf,
+    /// Whose it is
+    #[arg(long, value_name = "NAME")]
+    pub tenant: String,
+    /// Its name among its tenant's [default: the tenant's]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// A host name that it is served at; may be given again [default: all that have nothing of their own]
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<String>,
+    /// Where it is mounted (SCRIPT_NAME)
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// The path of its first request, which has to be answered before it is switched in [default: /]
+    #[arg(long, value_name = "PATH")]
+    pub check: Option<String>,
+    /// What of one request the next can see
+    #[arg(long, value_enum, default_value_t)]
+    pub isolation: IsolationName,
+    /// Give it a folder that it may write, as /data
+    #[arg(long)]
+    pub data: bool,
+    /// Others of the same file and environment have its release too
+    #[arg(long)]
+    pub shared_release: bool,
+    /// A limit: guest_cpu=2s; may be given again
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub limit: Vec<String>,
+    #[command(flatten)]
+    pub environment: Environment,
+    #[command(flatten)]
+    pub to: Where,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Named {
+    /// TENANT/APP, or TENANT for its one application of the same name
+    pub app: String,
+    #[command(flatten)]
+    pub to: Where,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Logs {
+    /// Whose
+    pub tenant: String,
+    /// And those to come
+    #[arg(short, long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub to: Where,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Top {
+    /// Print what there is, once
+    #[arg(long)]
+    pub once: bool,
+    /// Print JSON, once
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub to: Where,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    pub verb: ConfigVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Says everything that is wrong with it
+    Check {
+        /// A host.toml
+        file: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Says what holds, and where each limit comes from
+    Show {
+        /// A host.toml
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Prints its JSON Schema
+    Schema,
+}
+
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line are")]
 pub(super) struct Serve {
+    /// Serve what a configuration says, for many tenants
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bind", "isolation", "uploads", "mount", "workers", "tenant", "data", "env", "env_file"])]
+    pub config: Option<PathBuf>,
     /// A built file, a folder, a Python file, or module:name; what is no built file is built first
     #[arg(default_value = ".")]
     pub what: String,

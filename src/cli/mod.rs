@@ -11,11 +11,13 @@ mod check;
 mod dev;
 mod environment;
 mod fault;
+mod host;
 mod inspect;
 mod manage;
 mod new;
 mod proxies;
 mod serve;
+mod tell;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -45,6 +47,14 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Cgi(cgi) => cgi::run(&cgi),
         Command::Inspect(inspect) => inspect::run(&inspect),
+        Command::Deploy(deploy) => tell::deploy(&deploy),
+        Command::Undeploy(named) => tell::undeploy(&named),
+        Command::Suspend(named) => tell::suspend(&named, "suspend"),
+        Command::Resume(named) => tell::suspend(&named, "resume"),
+        Command::Reload(to) => tell::reload(&to),
+        Command::Logs(logs) => tell::logs(&logs),
+        Command::Top(top) => tell::top(&top),
+        Command::Config(config) => tell::config(&config),
         Command::Worker => inner(worker::run()),
         Command::Stage => inner(stage::inside()),
     };

@@ -32,6 +32,9 @@ const ROWS: usize = 2;
 
 pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     app::raise_open_files();
+    if let Some(config) = &typed.config {
+        return super::host::run(config, &typed);
+    }
     let limits = checked(&typed.limits.0)?;
     let mount = Mount::new(&typed.mount).map_err(|bad| Failure::usage(bad.to_string(), ""))?;
     let file = app::built(&typed.what, typed.allow_sdist, &typed.grants.environment, &typed.common)?;

@@ -175,6 +175,11 @@ pub(super) fn restrict() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this kernel filters calls.
+pub(super) fn are_offered() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").is_ok_and(|actions| actions.contains("errno"))
+}
+
 fn programs() -> Result<[BpfProgram; 2], BackendError> {
     let arch = || TargetArch::try_from(std::env::consts::ARCH);
     let errno = |code: i32| SeccompAction::Errno(u32::try_from(code).unwrap_or(1));

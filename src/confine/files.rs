@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
-    path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+    RulesetStatus, Scope, path_beneath_rules,
 };
 
 use super::Level;
@@ -30,4 +30,22 @@ pub(super) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<Level, Rul
         RulesetStatus::PartiallyEnforced => Level::Part,
         RulesetStatus::NotEnforced => Level::None,
     })
+}
+
+/// What the kernel offers of it; nothing is restricted.
+pub(super) fn offered() -> Level {
+    let all = |rules: ABI| {
+        Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::from_all(rules)).and_then(|ruleset| {
+            let net = AccessNet::from_all(rules);
+            let scope = Scope::from_all(rules);
+            let ruleset = if net.is_empty() { ruleset } else { ruleset.handle_access(net)? };
+            let ruleset = if scope.is_empty() { ruleset } else { ruleset.scope(scope)? };
+            ruleset.create()
+        })
+    };
+    match (all(RULES), all(ABI::V1)) {
+        (Ok(_), _) => Level::Full,
+        (Err(_), Ok(_)) => Level::Part,
+        (Err(_), Err(_)) => Level::None,
+    }
 }

@@ -102,6 +102,12 @@ pub fn before_guests(level: Level) -> Result<Held, Unconfined> {
     }
 }
 
+/// What this kernel offers.
+#[must_use]
+pub fn offered() -> Held {
+    Held { files: files::offered(), calls: calls::are_offered() }
+}
+
 /// A folder of its own for a process's temporary files.
 ///
 /// # Errors

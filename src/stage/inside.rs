@@ -10,7 +10,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::{Done, Order, Refused, Task, failed, stage_limits};
 use crate::{
-    artifact::{ArtifactFault, Artifacts, Start},
+    artifact::{self, ArtifactFault, Artifacts, Start},
     confine::{self, Walls},
     fault::GuestFault,
     ledger::Account,
@@ -37,25 +37,27 @@ pub fn run() -> io::Result<()> {
 
 fn act(order: Order) -> Result<Done, Refused> {
     let artifacts = Artifacts::new(&order.cache).map_err(|error| failed("the cache cannot be used", &error))?;
-    let options = order.terms.options(Account::alone(), Account::alone());
+    let terms = order.terms.clone().with(artifact::meta(&order.file).as_ref());
+    let options = terms.options(Account::alone(), Account::alone());
     let start = if order.again { Start::Released } else { Start::ReleasedNow };
     match &order.task {
         Task::Compile => {
             let engine = compiler(&order, &artifacts)?;
-            artifacts.prepare(&engine, &order.file, &options, start).map(Done::Compiled).map_err(|error| refused(&error))
+            artifacts.prepare(&engine, &order.file, &options, start).map(Done::Compiled).map_err(|error| Refused::from(&error))
         }
         Task::Keep { drawing, place, used_storage } => {
             let engine = compiler(&order, &artifacts)?;
             let component = fs::read(drawing).map_err(|error| failed("the drawing of a release cannot be read", &error))?;
             let kept = artifacts.keep_release(&engine, &order.file, &component, &options.environment, place, *used_storage);
-            kept.map(|_| Done::Kept).map_err(|error| refused(&error))
+            kept.map(|_| Done::Kept).map_err(|error| Refused::from(&error))
         }
         Task::Release { prepared, drawing } => {
             let engine = releaser(&order, &artifacts, &options, drawing.clone())?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| failed("the release cannot be begun", &error))?;
             wall(&order)?;
-            let drawn = runtime.block_on(Artifacts::draw(&engine, &order.file, prepared, &options)).map_err(|error| refused(&error))?;
+            let drawn =
+                runtime.block_on(Artifacts::draw(&engine, &order.file, prepared, &options)).map_err(|error| Refused::from(&error))?;
             fs::write(drawing, &drawn.component).map_err(|error| failed("the release cannot be drawn", &error))?;
             Ok(Done::Released { report: drawn.report, used_storage: drawn.used_storage })
         }
@@ -109,15 +111,16 @@ fn lacking() -> Refused {
     }
 }
 
-/// What a person reads of an application that cannot be served.
-fn refused(error: &ArtifactFault) -> Refused {
-    let mut what = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        what = format!("{what}: {error}");
-        cause = error.source();
+impl From<&ArtifactFault> for Refused {
+    fn from(error: &ArtifactFault) -> Self {
+        let mut what = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            what = format!("{what}: {error}");
+            cause = error.source();
+        }
+        Self { what, detail: traceback(error), hint: error.hint().to_owned() }
     }
-    Refused { what, detail: traceback(error), hint: error.hint().to_owned() }
 }
 
 fn traceback(error: &ArtifactFault) -> String {

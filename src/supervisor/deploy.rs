@@ -2,7 +2,7 @@
 //! fails on the way leaves everything as it was, and says why.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -78,13 +78,33 @@ pub(super) fn cache_of(plan: &Plan, group: &str) -> PathBuf {
 }
 
 impl Host {
-    /// Serves `wishes` from the beginning, and begins the workers then. What fails is not served, and told.
+    /// Begins the workers, and has them accept connections when all of `wishes` can be served. What fails is not served, and told.
     pub async fn deploy_all(self: &Arc<Self>, wishes: Vec<Wish>) -> Vec<(AppName, Refused)> {
+        for wish in &wishes {
+            if let Ok(group) = self.group_of(wish) {
+                self.state().promised.insert(wish.name.clone(), (group, roots(wish)));
+            }
+        }
+        (0..self.workers.count()).for_each(|worker| self.begin(worker));
         let failed = self.apply(wishes).await;
-        for worker in 0..self.workers.count() {
-            self.begin(worker);
+        let groups: BTreeMap<String, Vec<SiteSpec>> = {
+            let mut state = self.state();
+            state.has_begun = true;
+            state.promised.clear();
+            let sites = |group: &str| state.live.values().filter(|live| live.group == group).map(|live| live.site.clone()).collect();
+            self.plan.groups.iter().map(|group| (group.name.clone(), sites(&group.name))).collect()
+        };
+        for (group, sites) in groups {
+            let revision = self.next_revision();
+            self.workers.change(&group, revision, sites, Vec::new()).await;
         }
         failed
+    }
+
+    fn next_revision(&self) -> u64 {
+        let mut state = self.state();
+        state.revision += 1;
+        state.revision
     }
 
     /// Has what `origin` asked for be exactly `wishes`.
@@ -186,11 +206,8 @@ impl Host {
             }
         };
         self.widen(&group, &wish).await;
-        if let Some(path) = wish.check.as_deref().filter(|_| !wish.suspended && self.workers.are_ready()) {
-            let status = self.workers.try_out(&group, &site, path).await.map_err(|why| {
-                let (what, detail) = why.split_once('\n').unwrap_or((why.as_str(), ""));
-                Refused { detail: detail.to_owned(), ..refused(format!("its first request ({path}) failed: {what}")) }
-            });
+        if !wish.suspended {
+            let status = self.workers.try_out(&group, &site, wish.check.clone()).await;
             if let Err(refused) = status {
                 self.forget_row(&wish, live.is_none());
                 return Err(refused);
@@ -210,13 +227,15 @@ impl Host {
 
     async fn switch(self: &Arc<Self>, wish: Wish, group: String, site: SiteSpec, old: Option<Live>) {
         let (id, name) = (site.id, wish.name.clone());
-        let revision = {
+        {
             let mut state = self.state();
-            state.revision += 1;
             // First: a worker that begins now begins with it.
             state.live.insert(name.clone(), Live { name, wish, group: group.clone(), site: site.clone() });
-            state.revision
-        };
+            if !state.has_begun {
+                return;
+            }
+        }
+        let revision = self.next_revision();
         let (in_place, elsewhere) = match old {
             Some(old) if old.group == group => (Some(old), None),
             old => (None, old),
@@ -233,11 +252,7 @@ impl Host {
     }
 
     async fn remove(self: &Arc<Self>, old: &Live, last: Option<AppName>) {
-        let revision = {
-            let mut state = self.state();
-            state.revision += 1;
-            state.revision
-        };
+        let revision = self.next_revision();
         let workers = self.workers.change(&old.group, revision, Vec::new(), vec![old.site.id]).await;
         self.state().leaves(old.site.id, workers, last);
     }
@@ -271,7 +286,7 @@ impl Host {
 
     /// Replaces the workers that may not write what this application keeps.
     async fn widen(&self, group: &str, wish: &Wish) {
-        let data: Vec<_> = wish.terms.storage.iter().map(|storage| storage.root.clone()).collect();
+        let data = roots(wish);
         let narrow = self.workers.narrow(group, &data);
         if narrow.is_empty() {
             return;
@@ -343,6 +358,11 @@ impl Host {
             None => Ok(()),
         }
     }
+}
+
+/// What an application may write.
+fn roots(wish: &Wish) -> Vec<PathBuf> {
+    wish.terms.storage.iter().map(|storage| storage.root.clone()).collect()
 }
 
 fn refused(what: String) -> Refused {

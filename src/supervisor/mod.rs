@@ -241,7 +241,8 @@ impl Host {
     fn begin(&self, worker: usize) {
         let state = self.state();
         let group = self.workers.group_of(worker);
-        let sites = state.live.values().filter(|live| live.group == group).map(|live| live.site.clone()).collect();
+        let sites = || state.live.values().filter(|live| live.group == group).map(|live| live.site.clone()).collect();
+        let sites = state.has_begun.then(sites);
         let data = state.data_of(&group);
         if let Err(error) = self.workers.begin(worker, &self.plan, sites, data) {
             tracing::error!("worker {worker} cannot be started: {error}");

@@ -54,6 +54,8 @@ pub(super) struct State {
     leaving: BTreeMap<u64, (BTreeSet<usize>, Option<AppName>)>,
     /// Rows that are free, to be cleared by who holds the ledger.
     pub freed: Vec<usize>,
+    /// Whether the workers accept connections.
+    pub has_begun: bool,
     pub last_id: u64,
     pub revision: u64,
     /// Applications that are being deployed: one at a time each.
@@ -72,6 +74,7 @@ impl State {
             failed: BTreeMap::new(),
             leaving: BTreeMap::new(),
             freed: Vec::new(),
+            has_begun: false,
             last_id: 0,
             revision: 0,
             promised: BTreeMap::new(),

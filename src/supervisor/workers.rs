@@ -26,6 +26,7 @@ use super::{Plan, cache_of};
 use crate::{
     confine::{self, Held},
     exchange::Tasks,
+    stage::Refused,
     telemetry::{self, Record},
     worker::message::{self, Begin, FROM_WORKER, FromWorker, SiteSpec, ToWorker},
 };
@@ -76,7 +77,7 @@ pub(super) struct Workers {
 
 struct Inner {
     workers: Vec<Worker>,
-    trials: BTreeMap<u64, oneshot::Sender<Result<u16, String>>>,
+    trials: BTreeMap<u64, oneshot::Sender<Result<u16, Refused>>>,
     /// Changes that some workers have not made yet.
     changes: BTreeMap<u64, (BTreeSet<usize>, Option<oneshot::Sender<()>>)>,
     held: Option<Held>,
@@ -132,8 +133,8 @@ impl Workers {
         self.inner().workers.get(worker).map(|worker| worker.name.clone()).unwrap_or_default()
     }
 
-    /// Begins a worker that does not run.
-    pub(super) fn begin(&self, index: usize, plan: &Plan, sites: Vec<SiteSpec>, data: Vec<PathBuf>) -> io::Result<()> {
+    /// Begins a worker that does not run. It accepts connections when it is told what to serve: now, or by the first change.
+    pub(super) fn begin(&self, index: usize, plan: &Plan, sites: Option<Vec<SiteSpec>>, data: Vec<PathBuf>) -> io::Result<()> {
         let mut inner = self.inner();
         let Some(worker) = inner.workers.get_mut(index) else { return Ok(()) };
         let name = worker.name.clone();
@@ -170,7 +171,8 @@ impl Workers {
             require_sandbox: plan.require_sandbox,
         };
         let (say, says) = mpsc::channel(MESSAGES);
-        let first = [ToWorker::Begin(Box::new(begin)), ToWorker::Change { revision: 0, put: sites, remove: Vec::new() }];
+        let change = sites.map(|put| ToWorker::Change { revision: 0, put, remove: Vec::new() });
+        let first = [ToWorker::Begin(Box::new(begin))].into_iter().chain(change).collect();
         worker.incarnation += 1;
         let incarnation = worker.incarnation;
         worker.running = Some(Running { pid, since: Instant::now(), ready: false, data, say });
@@ -185,7 +187,7 @@ impl Workers {
         incarnation: u64,
         mut child: Child,
         (socket, log): (UnixStream, UnixStream),
-        first: [ToWorker; 2],
+        first: Vec<ToWorker>,
         mut says: mpsc::Receiver<ToWorker>,
     ) -> io::Result<()> {
         let (mut hear, mut say) = tokio::net::UnixStream::from_std(socket)?.into_split();
@@ -274,24 +276,24 @@ impl Workers {
         pause
     }
 
-    /// Has one worker of a group answer a first request.
-    pub(super) async fn try_out(&self, group: &str, site: &SiteSpec, path: &str) -> Result<u16, String> {
+    /// Has one worker of a group make an application ready, and answer a first request, if there is a path for one; the status, or 0.
+    pub(super) async fn try_out(&self, group: &str, site: &SiteSpec, path: Option<String>) -> Result<u16, Refused> {
         let (answer, answered) = oneshot::channel();
         let say = {
             let mut inner = self.inner();
             let worker = inner.workers.iter().filter(|worker| worker.name == group).find_map(|worker| worker.running.as_ref());
-            let say = worker.map(|running| running.say.clone()).ok_or("no worker runs")?;
+            let say = worker.map(|running| running.say.clone()).ok_or_else(|| refused("no worker runs"))?;
             inner.trials.insert(site.id, answer);
             say
         };
         let site_id = site.id;
-        let message = ToWorker::Try { site: Box::new(site.clone()), path: path.to_owned() };
-        say.send(message).await.map_err(|_| "the worker that tried it has ended")?;
+        let message = ToWorker::Try { site: Box::new(site.clone()), path };
+        say.send(message).await.map_err(|_| refused("the worker that tried it has ended"))?;
         let limits = &site.terms.limits;
         let time = PATIENCE + Duration::from_millis(limits.head_wall_ms.saturating_mul(2).saturating_add(limits.progress_wall_ms));
         let answered = timeout(time, answered).await;
         self.inner().trials.remove(&site_id);
-        answered.map_err(|_| "its first answer took too long")?.map_err(|_| "the worker that tried it has ended")?
+        answered.map_err(|_| refused("its first answer took too long"))?.map_err(|_| refused("the worker that tried it has ended"))?
     }
 
     /// Has all workers of a group make a change, and waits until they have. Which they were.
@@ -418,6 +420,10 @@ impl Inner {
             }
         }
     }
+}
+
+fn refused(what: &str) -> Refused {
+    Refused { what: what.to_owned(), ..Refused::default() }
 }
 
 fn shown(ended: io::Result<ExitStatus>) -> String {

@@ -25,6 +25,7 @@ use crate::{
     environ::Proxies,
     exchange::Uploads,
     limits::Limits,
+    stage::Refused,
     telemetry::Format,
 };
 
@@ -96,12 +97,12 @@ pub struct SiteSpec {
 pub enum ToWorker {
     /// What it is.
     Begin(Box<Begin>),
-    /// Make this ready, and have it answer a first request.
+    /// Make this ready, and have it answer a first request, if a path is given.
     Try {
         /// The application.
         site: Box<SiteSpec>,
-        /// The path to ask for.
-        path: String,
+        /// The path to ask for, if any.
+        path: Option<String>,
     },
     /// From now on serve these too, and those no longer.
     Change {
@@ -128,8 +129,8 @@ pub enum FromWorker {
     Tried {
         /// The application.
         id: u64,
-        /// The status, or why there is none.
-        result: Result<u16, String>,
+        /// The status, 0 where nothing was asked, or why there is none.
+        result: Result<u16, Refused>,
     },
     /// A change is made: requests go by it.
     Changed {

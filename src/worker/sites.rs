@@ -17,8 +17,9 @@ use crate::{
     exchange::{self, Request, Tasks},
     fault::{Fault, HostFault},
     ledger::Ledger,
-    sandbox::{App, Engine},
+    sandbox::{App, AppOptions, Engine},
     server::{Router, Site, Table},
+    stage::Refused,
     tenant::{HostName, Mount},
 };
 
@@ -58,22 +59,23 @@ impl Sites {
         &self.tasks
     }
 
-    /// Makes an application ready, and has it answer a request.
-    pub(super) fn try_out(&self, spec: SiteSpec, path: String) -> impl Future<Output = (u64, Result<u16, String>)> + use<> {
+    /// Makes an application ready, and has it answer a request, if there is a path for one.
+    pub(super) fn try_out(&self, spec: SiteSpec, path: Option<String>) -> impl Future<Output = (u64, Result<u16, Refused>)> + use<> {
         let (id, host) = (spec.id, spec.hosts.first().map_or("localhost", |host| host.trim_start_matches("*.")).to_owned());
-        let site = self.site(spec);
+        let (prepared, file, engine, codes) = (spec.prepared.clone(), spec.file.clone(), self.engine.clone(), Arc::clone(&self.codes));
+        let made = self.site(spec);
         let (tried, tasks) = (Arc::clone(&self.tried), self.tasks.clone());
-        async move {
-            let site = match site {
-                Ok(site) => site,
-                Err(why) => return (id, Err(why)),
+        let trial = async move {
+            let (site, options) = made.map_err(refused)?;
+            prepared.shared_app(&engine, &codes, &file, options).map_err(|fault| Refused::from(&fault))?;
+            let status = match path {
+                Some(path) => first_answer(&site, &host, &path, &tasks).await?,
+                None => 0,
             };
-            let answered = first_answer(&site, &host, &path, &tasks).await;
-            if answered.is_ok() {
-                tried.lock().unwrap_or_else(PoisonError::into_inner).insert(id, site);
-            }
-            (id, answered.map_err(|why| cut(&why)))
-        }
+            tried.lock().unwrap_or_else(PoisonError::into_inner).insert(id, site);
+            Ok(status)
+        };
+        async move { (id, trial.await.map_err(shortened)) }
     }
 
     /// Serves `put`, and `remove` no longer.
@@ -88,7 +90,7 @@ impl Sites {
         for spec in put {
             let (id, hosts) = (spec.id, spec.hosts.iter().filter_map(|host| HostName::new(host).ok()).collect());
             let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            match tried.map_or_else(|| self.site(spec), Ok) {
+            match tried.map_or_else(|| self.site(spec).map(|(site, _)| site), Ok) {
                 Ok(site) => {
                     self.served.insert(id, (hosts, site));
                 }
@@ -109,14 +111,15 @@ impl Sites {
         gone.into_iter().map(|(id, _)| id).collect()
     }
 
-    fn site(&self, spec: SiteSpec) -> Result<Arc<Site>, String> {
+    fn site(&self, spec: SiteSpec) -> Result<(Arc<Site>, AppOptions), String> {
         let SiteSpec { name, version, tenant_row, row, mount, suspended, uploads, file, terms, prepared, .. } = spec;
         let account = |row| self.ledger.account(row, self.worker).ok_or_else(|| "it has no row in the ledger".to_owned());
+        let terms = terms.with(prepared.meta.as_ref());
         let mut options = terms.options(account(tenant_row)?, account(row)?);
         options.files.clone_from(&prepared.files);
         let mount = Mount::new(&mount).map_err(|bad| bad.to_string())?;
         if suspended {
-            return Ok(Arc::new(Site::suspended(name, version, &options, mount)));
+            return Ok((Arc::new(Site::suspended(name, version, &options, mount)), options));
         }
         let (folders, warnings) = static_folders(prepared.meta.as_ref(), &options, mount.script_name());
         warnings.iter().for_each(|warning| options.log.tell(warning));
@@ -133,33 +136,44 @@ impl Sites {
             });
             Box::pin(async { loading.await.unwrap_or(Err(HostFault::Panicked)).map(Arc::new) })
         };
-        Ok(Arc::new(Site::on_demand((name, version), &options, (mount, uploads), folders, Box::new(load))))
+        Ok((Arc::new(Site::on_demand((name, version), &options, (mount, uploads), folders, Box::new(load))), options))
     }
 }
 
 /// The status of an application's first answer.
-async fn first_answer(site: &Site, host: &str, path: &str, tasks: &Tasks) -> Result<u16, String> {
-    let route = site.route().await.map_err(|fault| fault.chain())?;
+async fn first_answer(site: &Site, host: &str, path: &str, tasks: &Tasks) -> Result<u16, Refused> {
+    let first = |why: &str| refused(format!("its first request ({path}) failed: {why}"));
+    let faulty = |fault: &Fault| {
+        let detail = if let Fault::Guest(guest) = fault { guest.traceback().to_owned() } else { String::new() };
+        Refused { detail, ..first(&fault.chain()) }
+    };
+    let route = site.route().await.map_err(|fault| faulty(&fault))?;
     let request = HttpRequest::get(format!("{}{path}", site.mount().script_name())).header(header::HOST, host).body(());
-    let (parts, ()) = request.map_err(|bad| bad.to_string())?.into_parts();
+    let (parts, ()) = request.map_err(|bad| first(&bad.to_string()))?.into_parts();
     let nowhere = ([127, 0, 0, 1], 0).into();
-    let head = Head::new(parts, Peer(nowhere), &Proxies::default()).map_err(|fault| fault.to_string())?;
+    let head = Head::new(parts, Peer(nowhere), &Proxies::default()).map_err(|fault| first(&fault.to_string()))?;
     let (hints, _) = mpsc::channel(1);
     let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let request = Request { head, body, local: Local(nowhere), id: "first".to_owned(), hints };
-    let answer = exchange::run(&route, request, (), |_| {}, tasks).await.map_err(|fault| match &fault {
-        Fault::Guest(guest) => format!("{}\n{}", fault.chain(), guest.traceback()),
-        Fault::Client(_) | Fault::Busy(_) | Fault::Host(_) => fault.chain(),
-    })?;
+    let answer = exchange::run(&route, request, (), |_| {}, tasks).await.map_err(|fault| faulty(&fault))?;
     let mut body = answer.body;
     let mut bytes = 0_usize;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|aborted| aborted.to_string())?;
+        let frame = frame.map_err(|aborted| first(&aborted.to_string()))?;
         bytes = bytes.saturating_add(frame.data_ref().map_or(0, bytes::Bytes::len));
         if bytes > FIRST_BYTES {
             break;
         }
     }
     let status = answer.reply.status.code.as_u16();
-    if status < 500 { Ok(status) } else { Err(format!("its first answer to {path} is {status}")) }
+    if status < 500 { Ok(status) } else { Err(first(&format!("it was answered with {status}"))) }
+}
+
+fn refused(what: String) -> Refused {
+    Refused { what, ..Refused::default() }
+}
+
+/// No longer than a worker may speak.
+fn shortened(refused: Refused) -> Refused {
+    Refused { what: cut(&refused.what), detail: cut(&refused.detail), hint: refused.hint }
 }

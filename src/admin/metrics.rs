@@ -1,0 +1,210 @@
+//! `/metrics`: the ledger in Prometheus' text format, version 0.0.4. Names are OpenTelemetry's where it has one, `wasgi_*` otherwise.
+//!
+//! Written here and not by a library: what there is to write is a walk over the ledger, and the libraries write OpenMetrics, whose counters
+//! `promtool check metrics` takes for untyped.
+
+use std::fmt::{Display, Write as _};
+
+use crate::{
+    fault::Outcome,
+    ledger::{BUCKETS, Counter, Gauge, Ledger},
+    supervisor::{Host, Live},
+};
+
+/// Applications above which no histograms are kept apart (each has 17 series).
+const HISTOGRAMS: usize = 500;
+
+/// The metrics now.
+#[must_use]
+pub fn text(host: &Host) -> String {
+    let (tenants, live) = host.rows();
+    let ledger = host.ledger();
+    let mut page = Page(String::new());
+    apps(&mut page, ledger, &live);
+    durations(&mut page, ledger, &live);
+
+    let level = |gauge| tenants.iter().map(move |(tenant, row)| ([("tenant", tenant.to_string())], ledger.level(*row, gauge)));
+    page.family("wasgi_guest_memory_bytes", "gauge", "Bytes of linear memories and tables of a tenant's instances.", level(Gauge::Memory));
+    page.family("wasgi_requests_running", "gauge", "Requests of a tenant that run.", level(Gauge::Running));
+    page.family("wasgi_requests_waiting", "gauge", "Requests of a tenant that wait for a place.", level(Gauge::Waiting));
+    let instances = tenants.iter().flat_map(|(tenant, row)| {
+        let (all, idle) = (ledger.level(*row, Gauge::Instances), ledger.level(*row, Gauge::Idle));
+        [("busy", all.saturating_sub(idle)), ("idle", idle)]
+            .map(|(state, count)| ([("tenant", tenant.to_string()), ("state", state.to_owned())], count))
+    });
+    page.family("wasgi_instances", "gauge", "Instances of a tenant.", instances);
+    let dropped = tenants.iter().map(|(tenant, row)| {
+        let bytes = ledger.sum(*row, Counter::LogBytesDropped).saturating_add(host.logs().dropped(tenant.as_str()));
+        ([("tenant", tenant.to_string())], bytes)
+    });
+    page.family("wasgi_log_bytes_dropped_total", "counter", "Bytes of a tenant's lines that were above its limits.", dropped);
+
+    let workers = host.workers();
+    let up =
+        workers.iter().map(|worker| ([("worker", worker.worker.to_string()), ("group", worker.group.clone())], u64::from(worker.ready)));
+    page.family("wasgi_worker_up", "gauge", "Whether a worker serves.", up);
+    let restarts = workers.iter().map(|worker| ([("worker", worker.worker.to_string()), ("group", worker.group.clone())], worker.restarts));
+    page.family("wasgi_worker_restarts_total", "counter", "How often a worker was begun again.", restarts);
+    page.family(
+        "wasgi_log_lines_unwritten_total",
+        "counter",
+        "Lines that the disk or standard error was too slow for.",
+        [([("stream", "all".to_owned())], host.logs().unwritten())],
+    );
+    page.family("wasgi_build_info", "gauge", "The version that runs.", [([("version", env!("CARGO_PKG_VERSION").to_owned())], 1_u64)]);
+    page.0
+}
+
+fn labels(live: &Live) -> [(&'static str, String); 3] {
+    [("tenant", live.name.tenant.to_string()), ("app", live.name.app.clone()), ("version", live.site.version.clone())]
+}
+
+/// What is counted of each application.
+fn apps(page: &mut Page, ledger: &Ledger, live: &[Live]) {
+    let outcomes = live.iter().flat_map(|live| {
+        Outcome::ALL.into_iter().filter_map(move |outcome| {
+            let count = ledger.sum(live.site.row, Counter::Requests(outcome));
+            let [tenant, app, version] = labels(live);
+            (count > 0 || outcome == Outcome::Ok).then(|| ([tenant, app, version, ("outcome", outcome.as_str().to_owned())], count))
+        })
+    });
+    page.family("wasgi_requests_total", "counter", "Requests, by how they ended.", outcomes);
+    let pick = |of: &'static [(Outcome, &'static str)], label: &'static str| {
+        live.iter().flat_map(move |live| {
+            of.iter().filter_map(move |(outcome, name)| {
+                let count = ledger.sum(live.site.row, Counter::Requests(*outcome));
+                let [tenant, app, _] = labels(live);
+                (count > 0).then(|| ([tenant, app, (label, (*name).to_owned())], count))
+            })
+        })
+    };
+    const TRAPS: &[(Outcome, &str)] = &[
+        (Outcome::Trap, "trap"),
+        (Outcome::CpuLimit, "interrupt"),
+        (Outcome::MemoryLimit, "out_of_memory"),
+        (Outcome::StartingFailed, "start"),
+    ];
+    const LIMITS: &[(Outcome, &str)] = &[
+        (Outcome::CpuLimit, "guest_cpu"),
+        (Outcome::MemoryLimit, "memory"),
+        (Outcome::WallLimit, "wall"),
+        (Outcome::QueueFull, "queue"),
+        (Outcome::QueueTimeout, "queue_timeout"),
+        (Outcome::CoolingDown, "max_traps"),
+    ];
+    page.family("wasgi_traps_total", "counter", "Guests that ended where they should not.", pick(TRAPS, "trap"));
+    page.family("wasgi_limit_hits_total", "counter", "Requests that a limit ended or refused.", pick(LIMITS, "limit"));
+    let seconds =
+        |counter| move |live: &Live| (labels(live), std::time::Duration::from_nanos(ledger.sum(live.site.row, counter)).as_secs_f64());
+    let count = |counter| move |live: &Live| (labels(live), ledger.sum(live.site.row, counter));
+    page.family("wasgi_guest_cpu_seconds_total", "counter", "CPU time in guests.", live.iter().map(seconds(Counter::CpuNs)));
+    page.family(
+        "wasgi_request_queue_seconds_total",
+        "counter",
+        "Time that requests waited for a place.",
+        live.iter().map(seconds(Counter::QueueNs)),
+    );
+    page.family("wasgi_requests_admitted_total", "counter", "Requests that got a place.", live.iter().map(count(Counter::Admitted)));
+    page.family(
+        "wasgi_instantiate_seconds_total",
+        "counter",
+        "Time until requests had their instance.",
+        live.iter().map(seconds(Counter::StartNs)),
+    );
+    let starts = live.iter().flat_map(|live| {
+        [("cold", Counter::ColdStarts), ("warm", Counter::WarmStarts)].map(|(kind, counter)| {
+            let [tenant, app, version] = labels(live);
+            ([tenant, app, version, ("kind", kind.to_owned())], ledger.sum(live.site.row, counter))
+        })
+    });
+    page.family("wasgi_instance_starts_total", "counter", "Requests by whether their instance was new.", starts);
+    page.family("wasgi_request_body_bytes_total", "counter", "Bytes of requests' bodies.", live.iter().map(count(Counter::BytesIn)));
+    page.family("wasgi_response_body_bytes_total", "counter", "Bytes of responses' bodies.", live.iter().map(count(Counter::BytesOut)));
+}
+
+/// `http.server.request.duration`, of each application, or of all together where there are many.
+fn durations(page: &mut Page, ledger: &Ledger, live: &[Live]) {
+    const NAME: &str = "http_server_request_duration_seconds";
+    page.head(NAME, "histogram", "Time of requests, from the head to the last byte and the end of the guest.");
+    let rows = |rows: &[usize], labels: &[(&str, String)], page: &mut Page| {
+        let sum = |counter| rows.iter().map(|row| ledger.sum(*row, counter)).fold(0, u64::wrapping_add);
+        let mut below = 0;
+        let ends = BUCKETS.iter().map(|most| seconds_of(*most)).chain(["+Inf".to_owned()]);
+        for (bucket, end) in ends.enumerate() {
+            below += sum(Counter::Took(bucket));
+            let mut labels = labels.to_vec();
+            labels.push(("le", end));
+            page.sample(&format!("{NAME}_bucket"), &labels, &below);
+        }
+        page.sample(&format!("{NAME}_sum"), labels, &std::time::Duration::from_nanos(sum(Counter::DurationNs)).as_secs_f64());
+        page.sample(&format!("{NAME}_count"), labels, &below);
+    };
+    if live.len() > HISTOGRAMS {
+        let all: Vec<_> = live.iter().map(|live| live.site.row).collect();
+        rows(&all, &[], page);
+    } else {
+        for live in live {
+            let [tenant, app, _] = labels(live);
+            rows(&[live.site.row], &[tenant, app], page);
+        }
+    }
+}
+
+/// Milliseconds as seconds, as Prometheus writes the ends of buckets.
+fn seconds_of(millis: u64) -> String {
+    let text = format!("{}.{:03}", millis / 1_000, millis % 1_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The page in the making.
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // A text can always be written to.
+        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").unwrap_or_default();
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, String)], value: &dyn Display) {
+        self.0.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            self.0.push(if index == 0 { '{' } else { ',' });
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            write!(self.0, "{label}=\"{text}\"").unwrap_or_default();
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        writeln!(self.0, " {value}").unwrap_or_default();
+    }
+
+    fn family<const N: usize, V: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = ([(&'static str, String); N], V)>,
+    ) {
+        self.head(name, kind, help);
+        for (labels, value) in samples {
+            self.sample(name, &labels, &value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_written_as_prometheus_reads_it() {
+        let mut page = Page(String::new());
+        page.family("a_total", "counter", "What.", [([("x", "q\"\\\n".to_owned())], 1_u64), ([("x", String::new())], 2)]);
+        assert_eq!(page.0, "# HELP a_total What.\n# TYPE a_total counter\na_total{x=\"q\\\"\\\\\\n\"} 1\na_total{x=\"\"} 2\n");
+    }
+
+    #[test]
+    fn ends_of_buckets_are_seconds() {
+        assert_eq!([5, 10, 750, 1_000, 10_000].map(seconds_of), ["0.005", "0.01", "0.75", "1", "10"]);
+    }
+}

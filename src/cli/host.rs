@@ -1,0 +1,377 @@
+//! `wasgi serve --config host.toml`: a host of many tenants, and the commands that speak to it.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use notify::{RecursiveMode, Watcher, recommended_watcher};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+
+use super::{
+    args,
+    build::Talk,
+    fault::Failure,
+    serve::{Asked, Signals, ready, stop, tell_walls, unbound},
+};
+use crate::{
+    admin::{self, Operator},
+    artifact::hex,
+    build::Progress,
+    config::{HostConfig, Mistakes},
+    exchange::Tasks,
+    stage::Refused,
+    supervisor::{AppName, Bound, Deployed, Host, Origin, Wish},
+    telemetry,
+    tenant::TenantId,
+};
+
+/// How long a watched folder has to be at rest before it is looked at.
+const REST: Duration = Duration::from_millis(300);
+
+/// The configuration, read; every mistake is told.
+pub(super) fn read(file: &Path, common: &args::Common) -> Result<HostConfig, Failure> {
+    let cache = super::cache(common.cache_dir.clone())?;
+    let read = HostConfig::read(file, &cache, &super::log_levels());
+    let read = read.map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display()), ""))?;
+    read.map_err(|mistakes| told(&mistakes))
+}
+
+fn told(mistakes: &Mistakes) -> Failure {
+    Failure::usage(
+        format!("the configuration is wrong\n\n{}", mistakes.to_string().trim_end()),
+        "`wasgi config check FILE` looks again; `wasgi config schema` says what may stand there",
+    )
+}
+
+/// Serves until it is told to stop.
+pub(super) fn run(file: &Path, typed: &args::Serve) -> Result<(), Failure> {
+    let mut config = read(file, &typed.common)?;
+    config.plan.require_sandbox |= typed.require_sandbox;
+    super::app::artifacts(&args::Common { cache_dir: Some(config.plan.cache.clone()) })?;
+    telemetry::start(&config.plan.format);
+    let desk =
+        Desk { file: file.to_owned(), cache: typed.common.cache_dir.clone(), state: config.plan.state.clone(), host: Mutex::default() };
+    desk.prepare().map_err(|error| Failure::failed(format!("{} cannot be used: {error}", config.plan.state.display()), ""))?;
+    let _alone = desk.alone()?;
+    super::app::runtime()?.block_on(serve(config, Arc::new(desk)))
+}
+
+async fn serve(config: HostConfig, desk: Arc<Desk>) -> Result<(), Failure> {
+    let bound = Bound::of(&config.plan).map_err(|error| unbound(&error))?;
+    let addresses = bound.addresses.clone();
+    let mut signals = Signals::new()?;
+    let host = Host::start(config.plan.clone(), bound).map_err(|error| Failure::of(&error))?;
+    *desk.host.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&host));
+    let tasks = Tasks::default();
+    if let Err(error) = admin::listen(&config.admin, &host, &desk, &tasks).await {
+        host.stop().await;
+        return Err(Failure::failed(format!("the admin listener: {error}"), ""));
+    }
+    let wishes = desk.wishes(&config)?;
+    let count = wishes.len();
+    Talk.step("load", &format!("{count} applications"));
+    let failed = tokio::select! {
+        failed = host.deploy_all(wishes) => failed,
+        _ = signals.next() => {
+            stop(&host).await;
+            return Ok(());
+        }
+    };
+    for failed in failed {
+        Failure::from(failed).print();
+    }
+    signals.until_ready(&host).await?;
+    tell_walls(&host, config.plan.require_sandbox);
+    Talk.step("admin", &config.admin.socket.display().to_string());
+    if let Some(watch) = &config.watch {
+        follow(watch.folder.clone(), &desk, &tasks)?;
+        Talk.step("watch", &watch.folder.display().to_string());
+    }
+    for address in addresses {
+        ready(&format!("http://{address}"));
+    }
+    while signals.next().await == Asked::Reload {
+        match desk.reload().await {
+            Ok(done) => Talk.step("reload", &done),
+            Err(why) => Talk.warn(&why),
+        }
+    }
+    stop(&host).await;
+    tasks.break_off();
+    tasks.wait().await;
+    Ok(())
+}
+
+/// Looks at a folder again when it has changed and rests.
+fn follow(folder: PathBuf, desk: &Arc<Desk>, tasks: &Tasks) -> Result<(), Failure> {
+    let failed = |error: notify::Error| Failure::failed(format!("{} cannot be watched: {error}", folder.display()), "");
+    let (changed, mut changes) = mpsc::channel(1);
+    let mut watcher = recommended_watcher(move |_| {
+        // One that waits stands for all.
+        changed.try_send(()).unwrap_or_default();
+    })
+    .map_err(failed)?;
+    watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed)?;
+    let desk = Arc::clone(desk);
+    tasks.spawn(async move {
+        let _watcher = watcher;
+        while changes.recv().await.is_some() {
+            while tokio::time::timeout(REST, changes.recv()).await.is_ok_and(|change| change.is_some()) {}
+            match desk.look().await {
+                Ok(done) => tracing::info!("{}: {done}", folder.display()),
+                Err(why) => tracing::warn!("{}: {why}", folder.display()),
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Where a host is told what to do: its configuration, and what was asked for over the admin socket, which it remembers.
+struct Desk {
+    file: PathBuf,
+    cache: Option<PathBuf>,
+    state: PathBuf,
+    host: Mutex<Option<Arc<Host>>>,
+}
+
+impl Desk {
+    fn prepare(&self) -> io::Result<()> {
+        std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).recursive(true).create(self.state.join("apps"))
+    }
+
+    /// No other host has the same state.
+    fn alone(&self) -> Result<fs::File, Failure> {
+        let lock = fs::File::create(self.state.join("lock")).map_err(|error| Failure::of(&error))?;
+        let hint = "give each host a `[host] state` of its own";
+        lock.try_lock().map_err(|_| Failure::failed(format!("another host keeps its state in {}", self.state.display()), hint))?;
+        Ok(lock)
+    }
+
+    fn host(&self) -> Result<Arc<Host>, String> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| "the host is not there yet".to_owned())
+    }
+
+    fn config(&self) -> Result<HostConfig, String> {
+        read(&self.file, &args::Common { cache_dir: self.cache.clone() }).map_err(|failure| failure.text())
+    }
+
+    /// All that is to be served.
+    fn wishes(&self, config: &HostConfig) -> Result<Vec<Wish>, Failure> {
+        let failed = |error: io::Error| Failure::failed(format!("{} cannot be read: {error}", self.state.display()), "");
+        let mut wishes = config.wishes.clone();
+        for wish in self.asked_for(config).map_err(failed)?.into_iter().chain(self.found(config)) {
+            if !wishes.iter().any(|other| other.name == wish.name) {
+                wishes.push(wish);
+            }
+        }
+        let suspended = self.suspended();
+        wishes.iter_mut().for_each(|wish| wish.suspended |= suspended.contains(&wish.name.to_string()));
+        Ok(wishes)
+    }
+
+    /// What was asked for over the admin socket.
+    fn asked_for(&self, config: &HostConfig) -> io::Result<Vec<Wish>> {
+        let mut wishes = Vec::new();
+        let folder = self.state.join("apps");
+        for entry in fs::read_dir(&folder)? {
+            let file = entry?.path();
+            if file.extension().is_some_and(|ending| ending == "toml") {
+                match config.drop_in(&file, &fs::read_to_string(&file)?, &folder) {
+                    Ok(wish) => wishes.push(Wish { origin: Origin::Admin, ..wish }),
+                    Err(mistakes) => told(&mistakes).print(),
+                }
+            }
+        }
+        Ok(wishes)
+    }
+
+    /// What lies in the watched folder.
+    fn found(&self, config: &HostConfig) -> Vec<Wish> {
+        let Some(watch) = &config.watch else { return Vec::new() };
+        let files = fs::read_dir(&watch.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files = files.filter(|file| file.extension().is_some_and(|ending| ending == "wasm"));
+        let wish = |file: PathBuf| {
+            let name = TenantId::new(&file.file_stem()?.to_string_lossy()).ok()?;
+            let place = match &watch.domain {
+                Some(domain) => format!("host = {:?}\n", format!("{name}.{domain}")),
+                None => format!("path = \"/{name}\"\n"),
+            };
+            let table = format!("[[app]]\ntenant = \"{name}\"\nsource = {:?}\n{place}", file.display().to_string());
+            match config.drop_in(&file, &table, &watch.folder) {
+                Ok(wish) => Some(Wish { origin: Origin::Folder, ..wish }),
+                Err(mistakes) => {
+                    tracing::warn!("{}: {mistakes}", file.display());
+                    None
+                }
+            }
+        };
+        files.filter_map(wish).collect()
+    }
+
+    async fn look(&self) -> Result<String, String> {
+        let (host, config) = (self.host()?, self.config()?);
+        let wishes: Vec<_> = self.found(&config);
+        let count = wishes.len();
+        let failed = host.reload(wishes, Origin::Folder).await;
+        summary(count, &failed)
+    }
+
+    fn suspended(&self) -> BTreeSet<String> {
+        let text = fs::read_to_string(self.state.join("suspended")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn remember_suspended(&self, name: &AppName, suspended: bool) -> io::Result<()> {
+        let mut names = self.suspended();
+        if suspended {
+            names.insert(name.to_string());
+        } else {
+            names.remove(&name.to_string());
+        }
+        write(&self.state.join("suspended"), &names.iter().flat_map(|name| [name.as_str(), "\n"]).collect::<String>())
+    }
+
+    /// A copy of a built file, of its own: what was deployed stays what it was.
+    fn copy(&self, source: &Path) -> Result<PathBuf, String> {
+        let failed = |error: io::Error| format!("{} cannot be read: {error}", source.display());
+        let mut sum = Sha256::new();
+        let mut file = fs::File::open(source).map_err(failed)?;
+        io::copy(&mut file, &mut sum).map_err(failed)?;
+        let kept = self.state.join("apps").join(format!("{}.wasm", hex(&sum.finalize())));
+        if !kept.is_file() {
+            let new = kept.with_extension("new");
+            fs::copy(source, &new)
+                .and_then(|_| fs::rename(&new, &kept))
+                .map_err(|error| format!("{} cannot be kept: {error}", source.display()))?;
+        }
+        Ok(kept)
+    }
+
+    /// Removes copies that no application has any more.
+    fn forget_copies(&self) -> io::Result<()> {
+        let entries: Vec<_> = fs::read_dir(self.state.join("apps"))?.collect::<io::Result<_>>()?;
+        let paths = |ending: &'static str| {
+            entries.iter().map(fs::DirEntry::path).filter(move |path| path.extension().is_some_and(|found| found == ending))
+        };
+        let tables = paths("toml").map(fs::read_to_string).collect::<io::Result<Vec<_>>>()?;
+        for copy in paths("wasm") {
+            let name = copy.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if !tables.iter().any(|table| table.contains(&name)) {
+                fs::remove_file(copy)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn table_of(&self, name: &AppName) -> PathBuf {
+        self.state.join("apps").join(format!("{}.{}.toml", name.tenant, name.app))
+    }
+}
+
+/// Writes a file of this user's alone, whole or not at all.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    drop(fs::remove_file(&new));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(new, path)
+}
+
+fn summary(count: usize, failed: &[(AppName, Refused)]) -> Result<String, String> {
+    if failed.is_empty() {
+        return Ok(format!("{count} applications are as they should be"));
+    }
+    let told: Vec<_> = failed.iter().map(|(name, refused)| explained(name, refused)).collect();
+    Err(format!("{} of {count} applications are not deployed; what was served before is served on\n{}", failed.len(), told.join("\n")))
+}
+
+fn explained(name: &AppName, Refused { what, detail, hint }: &Refused) -> String {
+    let hint = if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") };
+    let detail = if detail.is_empty() { String::new() } else { format!("\n{}", detail.trim_end()) };
+    format!("{name}: {what}{detail}{hint}")
+}
+
+fn named(tenant: String, app: String) -> Option<AppName> {
+    Some(AppName { tenant: TenantId::new(&tenant).ok()?, app })
+}
+
+impl Operator for Desk {
+    async fn reload(&self) -> Result<String, String> {
+        let (host, config) = (self.host()?, self.config()?);
+        let wishes = self.wishes(&config).map_err(|failure| failure.text())?;
+        let mut failed = Vec::new();
+        let count = wishes.len();
+        let (folder, rest): (Vec<_>, Vec<_>) = wishes.into_iter().partition(|wish| wish.origin == Origin::Folder);
+        let (asked, configured): (Vec<_>, Vec<_>) = rest.into_iter().partition(|wish| wish.origin == Origin::Admin);
+        for (wishes, origin) in [(configured, Origin::Configuration), (asked, Origin::Admin), (folder, Origin::Folder)] {
+            failed.extend(host.reload(wishes, origin).await);
+        }
+        summary(count, &failed)
+    }
+
+    async fn deploy(&self, table: String) -> Result<String, String> {
+        let (host, config) = (self.host()?, self.config()?);
+        let folder = self.state.join("apps");
+        let wish = config.drop_in(Path::new("the request"), &table, &folder).map_err(|mistakes| mistakes.to_string())?;
+        if config.wishes.iter().any(|other| other.name == wish.name) {
+            return Err(format!("{} stands in {}: change it there, and reload", wish.name, self.file.display()));
+        }
+        let copy = self.copy(&wish.file)?;
+        let mut document: toml::Table = table.parse().map_err(|error| format!("{error}"))?;
+        if let Some(app) = document
+            .get_mut("app")
+            .and_then(toml::Value::as_array_mut)
+            .and_then(|apps| apps.first_mut())
+            .and_then(toml::Value::as_table_mut)
+        {
+            app.insert("source".to_owned(), copy.display().to_string().into());
+        }
+        let name = wish.name.clone();
+        let suspended = self.suspended().contains(&name.to_string());
+        let deployed = host.deploy(Wish { file: copy, origin: Origin::Admin, suspended: wish.suspended || suspended, ..wish }).await;
+        let Deployed { version, unchanged } = match deployed {
+            Ok(deployed) => deployed,
+            Err(refused) => {
+                self.forget_copies().unwrap_or_default();
+                return Err(explained(&name, &refused));
+            }
+        };
+        let kept = write(&self.table_of(&name), &document.to_string()).and_then(|()| self.forget_copies());
+        kept.map_err(|error| format!("{name} is served, and will not be after a restart: {error}"))?;
+        Ok(if unchanged {
+            format!("{name} is served as version {version}, as before")
+        } else {
+            format!("{name} is served as version {version}")
+        })
+    }
+
+    async fn undeploy(&self, tenant: String, app: String) -> Option<String> {
+        let name = named(tenant, app)?;
+        let host = self.host().ok()?;
+        let forgotten = fs::remove_file(self.table_of(&name)).is_ok();
+        let served = host.undeploy(&name).await;
+        self.remember_suspended(&name, false).unwrap_or_default();
+        self.forget_copies().unwrap_or_default();
+        (served || forgotten).then(|| format!("{name} is served no longer"))
+    }
+
+    async fn suspend(&self, tenant: String, app: String, suspended: bool) -> Option<Result<String, String>> {
+        let name = named(tenant, app)?;
+        let host = self.host().ok()?;
+        let done = host.suspend(&name, suspended).await?;
+        Some(match done {
+            Ok(_) => self
+                .remember_suspended(&name, suspended)
+                .map_err(|error| format!("it will not be so after a restart: {error}"))
+                .map(|()| format!("{name} is {}", if suspended { "suspended" } else { "served" })),
+            Err(refused) => Err(explained(&name, &refused)),
+        })
+    }
+}

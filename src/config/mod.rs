@@ -1,0 +1,16 @@
+//! The configuration of a host, `host.toml`: read whole, and every mistake in it told at once, with its place, what was found and what is
+//! allowed.
+//!
+//! [`keys`] says what may stand there, once: for the reader, for the message about an unknown key, and for the schema.
+
+pub mod environment;
+mod host;
+mod keys;
+mod mistakes;
+mod tree;
+
+pub use self::{
+    host::{Admin, HostConfig, Setting, Watch},
+    keys::schema,
+    mistakes::Mistakes,
+};

@@ -1,0 +1,92 @@
+"""Deploys an application again and again under load, by every way there is, and counts the requests that failed: there must be none.
+
+Usage: python3 tests/tenants/deploys.py PROGRAM GUESTS [SECONDS]. The load is wrk's, on connections that are kept, and a client's that makes a new
+connection for each request.
+"""
+
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from harness import Host, Table, app, ask, build, wait_for
+
+PROGRAM, GUESTS = sys.argv[1], pathlib.Path(sys.argv[2])
+SECONDS = int(sys.argv[3]) if len(sys.argv) > 3 else 20
+SCRIPT = pathlib.Path(__file__).parent / "count.lua"
+
+
+def versions(folder):
+    """Two built files that differ: the same application with a section more."""
+    one = folder / "one.wasm"
+    one.write_bytes((GUESTS / "behaviours.wasm").read_bytes())
+    two = folder / "two.wasm"
+    # A custom section of a component: id 0, its length, its name, its content.
+    two.write_bytes(one.read_bytes() + b"\x00\x05\x03twox")
+    return one, two
+
+
+def main():
+    table = Table(("what", 34), ("changes", 8), ("wrk: requests", 14), ("failed", 7), ("new connections", 16), ("failed", 7))
+    with Host(PROGRAM, [app("blog", GUESTS / "behaviours.wasm", check="/hello")], host="workers = 2\nstop_grace = \"10s\"") as host:
+        one, two = versions(host.folder)
+        broken = host.folder / "broken.wasm"
+        broken.write_bytes(b"\0asm nothing")
+        asked = {"count": 0, "failed": 0}
+        ended = threading.Event()
+
+        def client():
+            while not ended.is_set():
+                status, body = ask(host.port, "blog", "/hello")
+                asked["count"] += 1
+                asked["failed"] += (status, body) != (200, b"hello\n")
+
+        def under_load(what, change):
+            asked.update(count=0, failed=0)
+            ended.clear()
+            thread = threading.Thread(target=client)
+            command = ["wrk", "-t1", "-c8", f"-d{SECONDS}s", "-H", "Host: blog.test", "-s", str(SCRIPT), f"http://127.0.0.1:{host.port}/hello"]
+            wrk = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            thread.start()
+            changes, end = 0, time.monotonic() + SECONDS - 2
+            while time.monotonic() < end:
+                change(changes)
+                changes += 1
+            said = wrk.communicate(timeout=SECONDS + 60)[0]
+            ended.set()
+            thread.join()
+            requests = int(re.search(r"(\d+) requests in", said).group(1))
+            errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+            failed = sum(map(int, errors.groups())) if errors else 0
+            failed += int(re.search(r"not hello: (\d+)", said).group(1))
+            good = changes > 0 and requests > 0 and asked["count"] > 0 and failed == asked["failed"] == 0
+            table.row(what, changes, requests, failed, asked["count"], asked["failed"], good=good)
+
+        def reload(number):
+            host.configure([app("blog", (one, two)[number % 2], check="/hello")])
+            before = host.tenants()["blog"]["apps"][0]["version"]
+            host.process.send_signal(signal.SIGHUP)
+            assert wait_for(lambda: host.tenants()["blog"]["apps"][0]["version"] != before), "the version did not change"
+
+        def fail(number):
+            host.configure([app("blog", broken, check="/hello")])
+            status, text = host.admin("POST", "/reload")
+            assert status == 422 and "blog" in text, (status, text)
+
+        def replace_workers(number):
+            # A tenant that keeps files needs workers that may write them: all are replaced, one after the other.
+            other = app(f"files-{number}", one, data=True, check="/hello")
+            host.configure([app("blog", one, check="/hello"), other])
+            status, text = host.admin("POST", "/reload")
+            assert status == 200, (status, text)
+
+        under_load("another version, by SIGHUP", reload)
+        under_load("a version that fails", fail)
+        under_load("other workers", replace_workers)
+    table.end("make deploys")
+
+
+main()
