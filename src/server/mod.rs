@@ -168,8 +168,21 @@ impl Server {
             () = watching => {}
         }
         stop.send_replace(true);
-        shared.admission.stop();
-        if timeout(stop_grace, shared.tasks.wait()).await.is_err() {
+        // Requests that wait for a place, or are on their way, are served yet: only the next connection is another one's.
+        let waiting = async {
+            if let Err(error) = shared.admission.watch().await {
+                tracing::error!("the other workers cannot be heard: {error}");
+            }
+            std::future::pending().await
+        };
+        let ended = async {
+            tokio::select! {
+                () = shared.tasks.wait() => {}
+                () = waiting => {}
+            }
+        };
+        if timeout(stop_grace, ended).await.is_err() {
+            shared.admission.stop();
             tracing::warn!("{} tasks did not end within the grace of a stop, and are broken off", shared.tasks.len());
             shared.tasks.break_off();
             shared.tasks.wait().await;

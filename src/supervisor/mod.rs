@@ -221,11 +221,15 @@ impl Host {
                 self.ledger.clear_worker(worker);
                 self.state().died(worker);
                 self.clear_rows();
-                let after = self.workers.died(worker, incarnation);
+                let (after, retired) = self.workers.died(worker, incarnation);
                 if *self.stopping.borrow() {
                     return;
                 }
-                tracing::error!("worker {worker} has ended ({how}); another one begins in {} ms", after.as_millis());
+                if retired {
+                    tracing::info!("worker {worker} has ended as it was told; another one begins");
+                } else {
+                    tracing::error!("worker {worker} has ended ({how}); another one begins in {} ms", after.as_millis());
+                }
                 let host = Arc::clone(self);
                 self.tasks.spawn(async move {
                     tokio::time::sleep(after).await;

@@ -90,6 +90,8 @@ struct Worker {
     running: Option<Running>,
     pause: Duration,
     restarts: u64,
+    /// It was told to end, and is replaced.
+    retired: bool,
 }
 
 struct Running {
@@ -117,6 +119,7 @@ impl Workers {
                 running: None,
                 pause: FIRST_PAUSE,
                 restarts: 0,
+                retired: false,
             })
         };
         let workers = plan.groups.iter().enumerate().flat_map(of_group).collect();
@@ -257,14 +260,23 @@ impl Workers {
         }
     }
 
-    /// A worker has ended; after how long another one is to begin.
-    pub(super) fn died(&self, index: usize, incarnation: u64) -> Duration {
+    /// A worker has ended; after how long another one is to begin, and whether it was told to.
+    pub(super) fn died(&self, index: usize, incarnation: u64) -> (Duration, bool) {
         let mut inner = self.inner();
-        let Some(worker) = inner.workers.get_mut(index).filter(|worker| worker.incarnation == incarnation) else { return FIRST_PAUSE };
+        let Some(worker) = inner.workers.get_mut(index).filter(|worker| worker.incarnation == incarnation) else {
+            return (FIRST_PAUSE, false);
+        };
+        let retired = std::mem::take(&mut worker.retired);
         let lived = worker.running.take().map(|running| running.since.elapsed()).unwrap_or_default();
-        let pause = if lived >= LIVED { FIRST_PAUSE } else { worker.pause };
-        worker.pause = (pause * 2).min(LONGEST_PAUSE);
-        worker.restarts += 1;
+        let pause = match (retired, lived >= LIVED) {
+            (true, _) => Duration::ZERO,
+            (false, true) => FIRST_PAUSE,
+            (false, false) => worker.pause,
+        };
+        if !retired {
+            worker.pause = (pause * 2).min(LONGEST_PAUSE);
+            worker.restarts += 1;
+        }
         let open: Vec<_> = inner.changes.keys().copied().collect();
         for revision in open {
             inner.made(revision, index);
@@ -273,7 +285,7 @@ impl Workers {
         inner.trials.clear();
         drop(inner);
         self.changed.send_modify(|count| *count += 1);
-        pause
+        (pause, retired)
     }
 
     /// Has one worker of a group make an application ready, and answer a first request, if there is a path for one; the status, or 0.
@@ -340,7 +352,7 @@ impl Workers {
     /// Has a worker finish what is in flight and end; its successor begins when it has.
     pub(super) async fn retire(&self, index: usize) {
         let running = self.inner().workers.get_mut(index).and_then(|worker| {
-            worker.pause = Duration::ZERO;
+            worker.retired = true;
             worker.running.as_ref().map(|running| (running.say.clone(), worker.incarnation))
         });
         let Some((say, incarnation)) = running else { return };

@@ -66,7 +66,7 @@ def main():
             table.row(what, changes, requests, failed, asked["count"], asked["failed"], good=good)
 
         def reload(number):
-            host.configure([app("blog", (one, two)[number % 2], check="/hello")])
+            host.configure([app("blog", (two, one)[number % 2], check="/hello")])
             before = host.tenants()["blog"]["apps"][0]["version"]
             host.process.send_signal(signal.SIGHUP)
             assert wait_for(lambda: host.tenants()["blog"]["apps"][0]["version"] != before), "the version did not change"
