@@ -9,6 +9,7 @@ GUESTS := $(TARGET)/wasm32-wasip2/release
 export CARGO_TARGET_DIR := $(TARGET)
 export WASGI_TEST_GUESTS := $(GUESTS)
 export WASGI_TEST_PYTHON := $(TARGET)/python-tools
+export WASGI_TEST_PROMETHEUS := $(TARGET)/prometheus
 
 .PHONY: help
 help: ## Show what can be made
@@ -24,7 +25,7 @@ build: tools ## Build the host
 
 .PHONY: test
 test: started := $(shell date +%s)
-test: lint components python-tools browser web-server ## Run every test
+test: lint components python-tools browser web-server prometheus ## Run every test
 	cargo test --locked
 	@$(SHOW_GRID)
 	@echo "make test: all green in $$(( $$(date +%s) - $(started) )) s"
@@ -79,6 +80,40 @@ browser: tools
 .PHONY: web-server
 web-server:
 	@test -x /usr/sbin/lighttpd || command -v lighttpd >/dev/null || apt-get install -y --no-install-recommends lighttpd
+
+# Prometheus and promtool, from Debian's package; unpacked and not installed, for it would begin to serve.
+.PHONY: prometheus
+prometheus:
+	@test -x $(WASGI_TEST_PROMETHEUS)/usr/bin/promtool || { \
+		mkdir -p $(WASGI_TEST_PROMETHEUS) && cd $(WASGI_TEST_PROMETHEUS) && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+		&& dpkg -x prometheus_*.deb . && rm prometheus_*.deb; }
+
+# Tenants that mean harm, things that fail, time: each beside a neighbour that behaves.
+TENANTS = cd tests/tenants && python3
+.PHONY: hostile
+hostile: components ## Run every hostile guest and client beside a neighbour, and print what became of both
+	@command -v zstd >/dev/null || apt-get install -y zstd
+	$(TENANTS) hostile.py $(TARGET)/debug/wasgi $(GUESTS)
+
+.PHONY: faults
+faults: components ## Kill, fill, corrupt and set back what a host stands on, and print what it did
+	$(TENANTS) faults.py $(TARGET)/debug/wasgi $(GUESTS)
+
+SOAK_SECONDS ?= 1800
+.PHONY: soak
+soak: components ## Serve mixed tenants for SOAK_SECONDS, and print what is left at the end
+	$(TENANTS) soak.py $(TARGET)/debug/wasgi $(GUESTS) $(SOAK_SECONDS)
+
+DENSITY ?= 1 100 1000
+.PHONY: density
+density: components ## Print what 1, 100 and 1 000 tenants cost
+	$(TENANTS) density.py $(TARGET)/debug/wasgi $(GUESTS) $(DENSITY)
+
+DEPLOY_SECONDS ?= 20
+.PHONY: deploys
+deploys: components ## Deploy again and again under load, and count the requests that failed
+	@command -v wrk >/dev/null || apt-get install -y wrk
+	$(TENANTS) deploys.py $(TARGET)/debug/wasgi $(GUESTS) $(DEPLOY_SECONDS)
 
 .PHONY: python
 python: components python-tools browser ## Walk through every Python example, and print what each costs

@@ -203,6 +203,8 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     rules.insert(libc::SYS_ioctl, each(1, &IOCTLS)?);
     // Limits may be read, and this process may end itself.
     rules.insert(libc::SYS_prlimit64, vec![is(2, double(), SeccompCmpOp::Eq, 0)?]);
+    // A thread may give way: the kernel lets nobody without privileges come back.
+    rules.insert(libc::SYS_setpriority, vec![is(1, word(), SeccompCmpOp::Eq, 0)?]);
     rules.insert(libc::SYS_tgkill, vec![is(0, word(), SeccompCmpOp::Eq, std::process::id().into())?]);
     Ok(rules)
 }
@@ -210,6 +212,29 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_reads_and_computes_and_reaches_nothing_new() {
+        use std::{fs, net, process::Command, thread};
+
+        let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // Of a thread, so that the other tests go on without.
+        let confined = thread::spawn(move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
+            for program in programs().unwrap() {
+                seccompiler::apply_filter(&program).unwrap();
+            }
+            let other = thread::spawn(|| 7).join().unwrap();
+            let kind = |error: io::Error| error.kind();
+            let connected = net::TcpStream::connect(address).map(drop).map_err(kind);
+            let spawned = Command::new("/bin/true").spawn().map(drop).map_err(kind);
+            let signalled = rustix::process::test_kill_process(rustix::process::Pid::INIT).map_err(|error| kind(error.into()));
+            (other, fs::read("/proc/self/stat").is_ok(), connected, spawned, signalled)
+        });
+        let denied = Err(io::ErrorKind::PermissionDenied);
+        assert_eq!(confined.join().unwrap(), (7, true, denied, denied, denied));
+    }
 
     #[test]
     fn the_filters_can_be_built_and_what_is_not_needed_is_not_in_them() {

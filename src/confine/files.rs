@@ -49,3 +49,30 @@ pub(super) fn offered() -> Level {
         (Err(_), Err(_)) => Level::None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, net::TcpListener, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_process_opens_what_it_was_given_and_nothing_else() {
+        let (read, write, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for folder in [&read, &write, &other] {
+            fs::write(folder.path().join("file"), "x").unwrap();
+        }
+        // Of a thread, so that the other tests go on without.
+        let confined = thread::spawn({
+            let [read, write, other] = [&read, &write, &other].map(|folder| folder.path().to_owned());
+            move || {
+                rustix::thread::set_no_new_privs(true).unwrap();
+                let level = restrict(&[read.clone()], &[write.clone()]).unwrap();
+                let reads = [&read, &write, &other].map(|folder| fs::read(folder.join("file")).is_ok());
+                let writes = [&read, &write, &other].map(|folder| fs::write(folder.join("new"), "y").is_ok());
+                (level, reads, writes, TcpListener::bind("127.0.0.1:0").is_ok(), fs::read("/etc/passwd").is_ok())
+            }
+        });
+        assert_eq!(confined.join().unwrap(), (Level::Full, [true, true, false], [false, true, false], false, false));
+    }
+}

@@ -35,6 +35,9 @@ use crate::{
 
 /// Answers that wait to be said.
 const ANSWERS: usize = 64;
+/// Threads for calls that wait for a disk, or compute for long; and their priority, of which a greater number is a lesser one.
+const BLOCKING: usize = 32;
+const POLITE: i32 = 10;
 /// How often it is looked whether the last request of an application that goes has ended.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -62,7 +65,10 @@ pub fn run() -> io::Result<()> {
 
     let engine = Engine::new(&begin.limits).map_err(io::Error::other)?;
     let ledger = Ledger::open(&inherited.ledger, begin.rows, begin.workers)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Threads that read and write files for guests give way to the one that serves.
+    let polite = || rustix::process::setpriority_process(None, POLITE).unwrap_or_default();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).on_thread_start(polite).build()?;
     runtime.block_on(async {
         let outlet = telemetry::start_worker(inherited.log, begin.format.clone())?;
         let router = Arc::new(Router::new(Table::default()));

@@ -1,6 +1,11 @@
 //! What a hostile or broken guest does to its host.
 
-use std::{hint::black_box, io::Write, time::Duration};
+use std::{
+    hint::black_box,
+    io::Write,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use wasgi_guest::{Body, Environ, Errors, StartResponse};
 
@@ -42,6 +47,9 @@ pub fn app(name: &str, argument: &str, _: &Environ, start_response: StartRespons
         "tmp-folders" => counted(start_response, argument, |number| std::fs::create_dir(format!("/tmp/{number}"))),
         "tmp-files" => counted(start_response, argument, |number| std::fs::File::create(format!("/tmp/{number}")).map(drop)),
         "tmp-listings" => counted(start_response, argument, |_| std::fs::read_dir("/tmp").map(std::mem::forget)),
+        "fill" => fill(argument.parse().unwrap_or(1)),
+        "handles" => counted(start_response, argument, |_| std::fs::File::open("/").map(std::mem::forget)),
+        "behaves" => behaves(start_response, argument.parse().unwrap_or(0)),
         "tmp" => tmp(start_response, argument.parse().unwrap_or(0)),
         _ => return None,
     })
@@ -60,6 +68,24 @@ fn spin() -> wasgi_guest::Result {
     loop {
         number = black_box(number.wrapping_add(1));
     }
+}
+
+/// Fills so many mebibytes, again and again: each time one instruction, between which and the next it can be stopped.
+fn fill(mebibytes: usize) -> wasgi_guest::Result {
+    let mut space = vec![0_u8; mebibytes << 20];
+    loop {
+        space.fill(black_box(1));
+    }
+}
+
+/// Answers so often in its life, and then traps.
+fn behaves(start_response: StartResponse, times: usize) -> wasgi_guest::Result {
+    static ANSWERED: AtomicUsize = AtomicUsize::new(0);
+    if ANSWERED.fetch_add(1, Ordering::Relaxed) >= times {
+        return trap();
+    }
+    start(start_response, &[])?;
+    Ok(Body::from("hello\n"))
 }
 
 fn sleep(seconds: &str) -> wasgi_guest::Result {

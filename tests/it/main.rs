@@ -26,3 +26,4 @@ mod requests;
 mod static_files;
 mod strict;
 mod support;
+mod tenants;

@@ -205,7 +205,10 @@ fn bad_variables_are_usage_errors() {
         let ran = wasgi().arg("serve").arg(&app).args(["--bind", "127.0.0.1:0"]).args(flags).output().unwrap();
         (ran.status.code(), String::from_utf8_lossy(&ran.stderr).lines().next().unwrap_or_default().to_owned())
     };
-    assert_eq!(serve(&["-e", "1A=x"]), (Some(2), "error: `1A` is no name of a variable: letters, digits and `_`, and no digit first".into()));
+    assert_eq!(
+        serve(&["-e", "1A=x"]),
+        (Some(2), "error: `1A` is no name of a variable: letters, digits and `_`, and no digit first".into())
+    );
     assert_eq!(
         serve(&["-e", "NOT_THERE"]),
         (Some(2), "error: -e NOT_THERE: the environment has no such variable, or it is no text".into())

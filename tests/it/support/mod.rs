@@ -3,6 +3,7 @@
 mod browser;
 mod log;
 mod reply;
+mod tenants;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -19,7 +20,11 @@ use rustix::{
 };
 
 use self::log::Log;
-pub use self::{browser::Browser, reply::Reply};
+pub use self::{
+    browser::Browser,
+    reply::Reply,
+    tenants::{Tenants, app as tenant_app, wait_for},
+};
 
 /// No wait of a test is longer.
 pub const DEADLINE: Duration = Duration::from_mins(1);

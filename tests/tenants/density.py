@@ -1,0 +1,122 @@
+"""1, 100 and 1 000 Python tenants on one host, most of them idle: what an idle one costs, and what the first request after idleness waits for.
+
+Usage: python3 tests/tenants/density.py PROGRAM GUESTS [TENANTS...]. Twenty components differ (real applications: each carries a module of its own
+beside Flask or a plain callable); the others are copies of them under other tenants' names, with one release each component
+(`shared_release`). Two hundred components in Rust differ by a section. Figures are of this machine, and mean something beside each other.
+"""
+
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from harness import Host, Table, ROOT, app, ask, build, memory
+
+PROGRAM, GUESTS = sys.argv[1], pathlib.Path(sys.argv[2])
+SIZES = [int(word) for word in sys.argv[3:]] or [1, 100, 1000]
+DISTINCT = 20
+RUST = 200
+SECONDS = 10
+
+
+def distinct(folder):
+    """Twenty applications that differ; every fourth is the Flask example."""
+    files = []
+    for number in range(DISTINCT):
+        source = folder / f"source-{number}"
+        if number % 4 == 0:
+            subprocess.run(["cp", "-r", str(ROOT / "guest/examples/flask"), str(source)], check=True)
+        else:
+            subprocess.run(["cp", "-r", str(ROOT / "tests/tenants/neighbour"), str(source)], check=True)
+        (source / f"own_{number}.py").write_text(f"NUMBER = {number}\n")
+        build(PROGRAM, source, folder / f"{number}.wasm", "-e", "SECRET_KEY=density")
+        files.append(folder / f"{number}.wasm")
+    return files
+
+
+def rust(folder):
+    whole = (GUESTS / "behaviours.wasm").read_bytes()
+    for number in range(RUST):
+        name = f"r{number:03}".encode()
+        file = folder / f"rust-{number}.wasm"
+        file.write_bytes(whole + b"\0" + bytes([1 + len(name)]) + bytes([len(name)]) + name)
+        yield file
+
+
+def main():
+    table = Table(
+        ("tenants", 8), ("Rust beside", 11), ("start s", 8), ("all answered", 12), ("private MiB, idle", 18), ("KiB a tenant", 12),
+        ("first p50/p99 ms", 17), ("again p50/p99 ms", 17), ("zipf req/s", 10), ("p99 ms", 8),
+    )
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        files, others = distinct(work), list(rust(work))
+        base = None
+        for size in SIZES:
+            beside = others if size >= 1000 else []
+            short = 'reuse_idle = "2s"'
+            apps = [
+                app(f"t{number}", files[number % DISTINCT], isolation="reuse", shared_release=True, limits=short, env={"SECRET_KEY": "density"})
+                for number in range(size)
+            ]
+            apps += [app(f"r{number}", file, isolation="reuse", limits=short, check="/hello") for number, file in enumerate(beside)]
+            began = time.monotonic()
+            with Host(PROGRAM, apps, host=f"workers = 2\nmax_apps = {2 * (size + len(beside)) + 10}", cache=work / "cache") as host:
+                started = time.monotonic() - began
+                names = [(f"t{number}", "/") for number in range(size)] + [(f"r{number}", "/hello") for number in range(len(beside))]
+                random.Random(1).shuffle(names)
+                idle_before = sum(memory(pid)[1] for pid in host.workers())
+
+                def walk():
+                    times, bad = [], 0
+                    for name, path in names:
+                        since = time.monotonic()
+                        status, _ = ask(host.port, name, path)
+                        times.append((time.monotonic() - since) * 1e3)
+                        bad += status != 200
+                    return sorted(times), bad
+
+                first, bad = walk()
+                # All of them idle for longer than they may keep an instance.
+                time.sleep(8)
+                private = sum(memory(pid)[1] for pid in host.workers())
+                again, bad_again = walk()
+                base = base if base is not None else private
+                each = (private - idle_before) / max(1, len(names)) / 1024
+                rate, p99 = zipf(host, names)
+                quantile = lambda times, part: times[min(len(times) - 1, int(len(times) * part))]
+                table.row(
+                    size, len(beside), f"{started:.1f}", f"{2 * len(names) - bad - bad_again}/{2 * len(names)}", f"{private / 2**20:.0f}", f"{each:.0f}",
+                    f"{quantile(first, .5):.1f}/{quantile(first, .99):.1f}", f"{quantile(again, .5):.1f}/{quantile(again, .99):.1f}", f"{rate:.0f}", f"{p99:.1f}",
+                    good=bad == bad_again == 0,
+                )
+    table.end("make density")
+
+
+def zipf(host, names):
+    """Requests a second over all tenants, few of which are asked often."""
+    weights = [1 / (rank + 1) for rank in range(len(names))]
+    times, lock, end = [], threading.Lock(), time.monotonic() + SECONDS
+
+    def client(seed):
+        choose = random.Random(seed)
+        while time.monotonic() < end:
+            (name, path), since = choose.choices(names, weights)[0], time.monotonic()
+            ask(host.port, name, path)
+            with lock:
+                times.append((time.monotonic() - since) * 1e3)
+
+    threads = [threading.Thread(target=client, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    times.sort()
+    return len(times) / SECONDS, times[int(len(times) * 0.99)] if times else float("nan")
+
+
+main()

@@ -1,0 +1,252 @@
+"""What a host does when something around it fails.
+
+Usage: python3 tests/tenants/faults.py PROGRAM GUESTS. Prints for each fault what was expected and seen, and the neighbour's p99 alone and beside it.
+A disk that fills is a loop-back file system of 64 MiB, which needs root.
+"""
+
+import contextlib
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from harness import Host, Neighbour, Table, ROOT, app, ask, build, wait_for, within
+
+PROGRAM, GUESTS = sys.argv[1], pathlib.Path(sys.argv[2])
+ONLY = sys.argv[3:]
+SECONDS = 4
+CASES = []
+
+
+def case(name, expected):
+    def known(function):
+        CASES.append((name, expected, function))
+        return function
+
+    return known
+
+
+def hello(host):
+    return host.get("neighbour") == (200, b"hello\n")
+
+
+@case("a worker is killed, again and again", "replaced; only its own requests are lost")
+def worker_killed(host, built, neighbour):
+    lost = len(neighbour.bad)
+    for _ in range(3):
+        before = host.workers()
+        os.kill(before[0], signal.SIGKILL)
+        if not wait_for(lambda: len(host.workers()) == 2 and host.workers()[0] != before[0] and host.admin("GET", "/readyz")[0] == 200):
+            return "the worker is not replaced"
+    lost = len(neighbour.bad) - lost
+    now = host.settle("neighbour")
+    if not now:
+        return "places of the dead are still taken"
+    neighbour.bad.clear()
+    # What was in flight in a worker that died has no answer; at this rate that is one request or none each time.
+    return None if lost <= 6 else f"{lost} requests had no answer"
+
+
+@case("a worker is stopped, and wakes up", "others serve on; its requests are late, not lost")
+def worker_stopped(host, built, neighbour):
+    worker = host.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(1)
+    os.kill(worker, signal.SIGCONT)
+    return None if wait_for(lambda: hello(host)) else "it serves no longer"
+
+
+@case("the compiler is killed", "not deployed, and says so; what is served is served on")
+def compiler_killed(host, built, neighbour):
+    source = host.folder / "fresh.wasm"
+    # A component that no cache has: compiled from the beginning.
+    source.write_bytes((GUESTS / "grid-go.wasm").read_bytes() + b"\x00\x06\x04time\x00")
+    deploy = subprocess.Popen(
+        [PROGRAM, "deploy", str(source), "--tenant", "fresh", "--host", "fresh.test", "--config", str(host.config)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    stage = wait_for(lambda: child(host.process.pid, "stage"))
+    if not stage:
+        return "no compiler was seen"
+    os.kill(stage, signal.SIGKILL)
+    said = deploy.communicate(timeout=60)[1]
+    return None if deploy.returncode == 1 and "the compile ended early" in said else f"it said {said!r}"
+
+
+@case("no descriptors are left", "says so, and serves again when there are")
+def no_descriptors(host, built, neighbour):
+    worker = host.workers()[0]
+    limits = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    used = len(os.listdir(f"/proc/{worker}/fd"))
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 2, limits[1]))
+    with contextlib.ExitStack() as streams:
+        import socket
+
+        for _ in range(40):
+            streams.enter_context(socket.create_connection(("127.0.0.1", host.port), timeout=10))
+        told = wait_for(lambda: "accepting a connection failed" in host.logged(), 20)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, limits)
+    neighbour.bad.clear()
+    if not told:
+        return "nothing was said"
+    return None if wait_for(lambda: hello(host)) else "it serves no longer"
+
+
+@case("the cache is corrupted", "compiled anew; the host begins")
+def cache_corrupted(host, built, neighbour):
+    neighbour.stop()
+    host.stop()
+    for file in host.cache.rglob("*.cwasm"):
+        file.write_bytes(b"\x7fELF damaged")
+    for file in (host.cache / "functions-by-hash").iterdir():
+        file.write_bytes(os.urandom(4096))
+    host.start()
+    return None if hello(host) else "it serves no longer"
+
+
+@case("the cache is of another version", "compiled anew; the host begins")
+def cache_of_another(host, built, neighbour):
+    neighbour.stop()
+    host.stop()
+    for file in host.cache.rglob("*.cwasm"):
+        content = bytearray(file.read_bytes())
+        at = content.find(b"48.0.")
+        content[at : at + 5] = b"47.0."
+        file.write_bytes(content)
+    host.start()
+    return None if hello(host) else "it serves no longer"
+
+
+@case("the cache is emptied while it serves", "what is mapped is served; the rest is compiled at the next start")
+def cache_emptied(host, built, neighbour):
+    import shutil
+
+    for part in ("code", "releases"):
+        shutil.rmtree(host.cache / part)
+        (host.cache / part).mkdir(mode=0o700)
+    if not hello(host):
+        return "it serves no longer"
+    neighbour.stop()
+    host.stop()
+    host.start()
+    return None if hello(host) else "it does not begin again"
+
+
+@case("the supervisor is killed", "the workers finish and end; another one begins on the same port")
+def supervisor_killed(host, built, neighbour):
+    neighbour.stop()
+    workers = host.workers()
+    host.process.kill()
+    host.process.wait()
+    if not wait_for(lambda: not any(os.path.exists(f"/proc/{worker}") for worker in workers)):
+        return "a worker has not ended"
+    host.start()
+    return None if hello(host) else "it serves no longer"
+
+
+def child(parent, word):
+    """The first child of a process whose command line has a word."""
+    with contextlib.suppress(OSError):
+        for pid in pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            if word.encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                return int(pid)
+    return None
+
+
+def full_disk(table, built, alone):
+    """A host whose disk fills: logs, /tmp, deploys."""
+    with tempfile.TemporaryDirectory() as outer:
+        image, mounted = pathlib.Path(outer) / "image", pathlib.Path(outer) / "mounted"
+        mounted.mkdir()
+        with image.open("wb") as file:
+            file.truncate(160 << 20)
+        subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+        subprocess.run(["mount", "-o", "loop", str(image), str(mounted)], check=True)
+        try:
+            apps = [app("neighbour", built, isolation="reuse"), app("writer", GUESTS / "behaviours.wasm", check="/hello")]
+            with Host(PROGRAM, apps, host="workers = 2", cache=mounted / "cache", extra=f'folder = "{mounted}/logs"') as host:
+                (mounted / "filler").write_bytes(b"")
+                with contextlib.suppress(OSError), (mounted / "filler").open("wb") as filler:
+                    while True:
+                        filler.write(bytes(1 << 20))
+                        filler.flush()
+                neighbour = Neighbour(host.port)
+                for _ in range(10):
+                    host.get("writer", "/log-flood/1000")
+                source = host.folder / "other.wasm"
+                source.write_bytes((GUESTS / "grid-c.wasm").read_bytes())
+                status, text = host.admin("POST", "/apps", app("other", source))
+                beside = neighbour.stop().p99()
+                wrong = []
+                if neighbour.bad:
+                    wrong.append(f"the neighbour got {neighbour.bad[:2]}")
+                if status != 422:
+                    wrong.append(f"the deploy was answered {status} {text[:80]}")
+                (mounted / "filler").unlink()
+                status, text = host.admin("POST", "/apps", app("other", source))
+                if status != 200:
+                    wrong.append(f"with room again: {status} {text[:80]}")
+                good = not wrong and within(beside, alone)
+                table.row("the disk is full", "serves on; deploys say why, and go well with room", "; ".join(wrong) or "as expected", f"{alone:.1f}", f"{beside:.1f}", good=good)
+        finally:
+            subprocess.run(["umount", str(mounted)], check=False)
+
+
+def clock_set_back(table, built, alone):
+    """A host whose clock is set back by a minute while it serves: what counts time is the clock that nobody sets."""
+    apps = [app("neighbour", built, isolation="reuse"), app("sleeper", GUESTS / "behaviours.wasm", check="/hello", limits='head_timeout = "1s"')]
+    with Host(PROGRAM, apps, host="workers = 2") as host:
+        neighbour = Neighbour(host.port)
+        real = time.clock_gettime(time.CLOCK_REALTIME)
+        began = time.monotonic()
+        try:
+            time.clock_settime(time.CLOCK_REALTIME, real - 60)
+            status, _ = host.get("sleeper", "/sleep-in-call/60")
+            took = time.monotonic() - began
+            time.sleep(2)
+        finally:
+            time.clock_settime(time.CLOCK_REALTIME, real + time.monotonic() - began)
+        beside = neighbour.stop().p99()
+        wrong = []
+        if status != 504 or not 0.9 < took < 5:
+            wrong.append(f"a limit of 1 s ended {status} after {took:.1f} s")
+        if neighbour.bad:
+            wrong.append(f"the neighbour got {neighbour.bad[:2]}")
+        good = not wrong and within(beside, alone)
+        table.row("the clock is set back by a minute", "nothing is noticed; limits hold", "; ".join(wrong) or "as expected", f"{alone:.1f}", f"{beside:.1f}", good=good)
+
+
+def main():
+    table = Table(("fault", 38), ("expected", 52), ("seen", 40), ("alone ms", 8), ("beside ms", 9))
+    with tempfile.TemporaryDirectory() as folder:
+        built = build(PROGRAM, ROOT / "tests/tenants/neighbour", pathlib.Path(folder) / "hello.wasm")
+        apps = [app("neighbour", built, isolation="reuse"), app("other", GUESTS / "behaviours.wasm", check="/hello")]
+        with Host(PROGRAM, apps, host="workers = 2") as host:
+            quiet = Neighbour(host.port)
+            time.sleep(SECONDS)
+            alone = quiet.stop().p99()
+            table.row("(nothing)", "", "", f"{alone:.1f}", "")
+            for name, expected, fault in CASES:
+                if ONLY and not any(word in name for word in ONLY):
+                    continue
+                neighbour = Neighbour(host.port)
+                time.sleep(0.5)
+                wrong = fault(host, built, neighbour)
+                neighbour.stop()
+                running = not wrong and neighbour.bad and "worker" not in name and "supervisor" not in name and "cache" not in name
+                if running:
+                    wrong = f"the neighbour got {neighbour.bad[:2]}"
+                # Beside a fault that takes its worker away a request is late; how late is told.
+                table.row(name, expected, wrong or "as expected", f"{alone:.1f}", f"{neighbour.p99():.1f}", good=not wrong)
+        if not ONLY or "disk" in ONLY:
+            full_disk(table, built, alone)
+        if not ONLY or "clock" in ONLY:
+            clock_set_back(table, built, alone)
+    table.end("make faults")
+
+
+main()
