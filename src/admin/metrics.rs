@@ -11,6 +11,23 @@ use crate::{
     supervisor::{Host, Live},
 };
 
+/// Outcomes that are a guest's own end, by what they are called.
+const TRAPS: &[(Outcome, &str)] = &[
+    (Outcome::Trap, "trap"),
+    (Outcome::CpuLimit, "interrupt"),
+    (Outcome::MemoryLimit, "out_of_memory"),
+    (Outcome::StartingFailed, "start"),
+];
+/// Outcomes that are a limit's doing, by its name.
+const LIMITS: &[(Outcome, &str)] = &[
+    (Outcome::CpuLimit, "guest_cpu"),
+    (Outcome::MemoryLimit, "memory"),
+    (Outcome::WallLimit, "wall"),
+    (Outcome::QueueFull, "queue"),
+    (Outcome::QueueTimeout, "queue_timeout"),
+    (Outcome::CoolingDown, "max_traps"),
+];
+
 /// Applications above which no histograms are kept apart (each has 17 series).
 const HISTOGRAMS: usize = 500;
 
@@ -78,20 +95,6 @@ fn apps(page: &mut Page, ledger: &Ledger, live: &[Live]) {
             })
         })
     };
-    const TRAPS: &[(Outcome, &str)] = &[
-        (Outcome::Trap, "trap"),
-        (Outcome::CpuLimit, "interrupt"),
-        (Outcome::MemoryLimit, "out_of_memory"),
-        (Outcome::StartingFailed, "start"),
-    ];
-    const LIMITS: &[(Outcome, &str)] = &[
-        (Outcome::CpuLimit, "guest_cpu"),
-        (Outcome::MemoryLimit, "memory"),
-        (Outcome::WallLimit, "wall"),
-        (Outcome::QueueFull, "queue"),
-        (Outcome::QueueTimeout, "queue_timeout"),
-        (Outcome::CoolingDown, "max_traps"),
-    ];
     page.family("wasgi_traps_total", "counter", "Guests that ended where they should not.", pick(TRAPS, "trap"));
     page.family("wasgi_limit_hits_total", "counter", "Requests that a limit ended or refused.", pick(LIMITS, "limit"));
     let seconds =

@@ -285,15 +285,14 @@ impl Prepared {
         let mut known = codes.0.lock().unwrap_or_else(PoisonError::into_inner);
         // What only this map holds is no longer used.
         known.retain(|_, code| Arc::strong_count(code) > 1);
-        let code = match known.get(&self.code) {
-            Some(code) => Arc::clone(code),
-            None => {
-                let code = deserialize(engine.wasmtime(), &self.code)
-                    .map_err(|error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") })?;
-                let code = Arc::new(code);
-                known.insert(self.code.clone(), Arc::clone(&code));
-                code
-            }
+        let code = if let Some(code) = known.get(&self.code) {
+            Arc::clone(code)
+        } else {
+            let code = deserialize(engine.wasmtime(), &self.code)
+                .map_err(|error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") })?;
+            let code = Arc::new(code);
+            known.insert(self.code.clone(), Arc::clone(&code));
+            code
         };
         drop(known);
         let component = Component::clone(&code);

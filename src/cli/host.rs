@@ -111,10 +111,10 @@ async fn serve(config: HostConfig, desk: Arc<Desk>) -> Result<(), Failure> {
 /// Looks at a folder again when it has changed and rests.
 fn follow(folder: PathBuf, desk: &Arc<Desk>, tasks: &Tasks) -> Result<(), Failure> {
     let failed = |error: notify::Error| Failure::failed(format!("{} cannot be watched: {error}", folder.display()), "");
-    let (changed, mut changes) = mpsc::channel(1);
+    let (nudge, mut changes) = mpsc::channel(1);
     let mut watcher = recommended_watcher(move |_| {
         // One that waits stands for all.
-        changed.try_send(()).unwrap_or_default();
+        nudge.try_send(()).unwrap_or_default();
     })
     .map_err(failed)?;
     watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed)?;
@@ -165,13 +165,15 @@ impl Desk {
     fn wishes(&self, config: &HostConfig) -> Result<Vec<Wish>, Failure> {
         let failed = |error: io::Error| Failure::failed(format!("{} cannot be read: {error}", self.state.display()), "");
         let mut wishes = config.wishes.clone();
-        for wish in self.asked_for(config).map_err(failed)?.into_iter().chain(self.found(config)) {
+        for wish in self.asked_for(config).map_err(failed)?.into_iter().chain(found(config)) {
             if !wishes.iter().any(|other| other.name == wish.name) {
                 wishes.push(wish);
             }
         }
         let suspended = self.suspended();
-        wishes.iter_mut().for_each(|wish| wish.suspended |= suspended.contains(&wish.name.to_string()));
+        for wish in &mut wishes {
+            wish.suspended |= suspended.contains(&wish.name.to_string());
+        }
         Ok(wishes)
     }
 
@@ -191,32 +193,9 @@ impl Desk {
         Ok(wishes)
     }
 
-    /// What lies in the watched folder.
-    fn found(&self, config: &HostConfig) -> Vec<Wish> {
-        let Some(watch) = &config.watch else { return Vec::new() };
-        let files = fs::read_dir(&watch.folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let files = files.filter(|file| file.extension().is_some_and(|ending| ending == "wasm"));
-        let wish = |file: PathBuf| {
-            let name = TenantId::new(&file.file_stem()?.to_string_lossy()).ok()?;
-            let place = match &watch.domain {
-                Some(domain) => format!("host = {:?}\n", format!("{name}.{domain}")),
-                None => format!("path = \"/{name}\"\n"),
-            };
-            let table = format!("[[app]]\ntenant = \"{name}\"\nsource = {:?}\n{place}", file.display().to_string());
-            match config.drop_in(&file, &table, &watch.folder) {
-                Ok(wish) => Some(Wish { origin: Origin::Folder, ..wish }),
-                Err(mistakes) => {
-                    tracing::warn!("{}: {mistakes}", file.display());
-                    None
-                }
-            }
-        };
-        files.filter_map(wish).collect()
-    }
-
     async fn look(&self) -> Result<String, String> {
         let (host, config) = (self.host()?, self.config()?);
-        let wishes: Vec<_> = self.found(&config);
+        let wishes: Vec<_> = found(&config);
         let count = wishes.len();
         let failed = host.reload(wishes, Origin::Folder).await;
         summary(count, &failed)
@@ -298,8 +277,31 @@ fn explained(name: &AppName, Refused { what, detail, hint }: &Refused) -> String
     format!("{name}: {what}{detail}{hint}")
 }
 
-fn named(tenant: String, app: String) -> Option<AppName> {
-    Some(AppName { tenant: TenantId::new(&tenant).ok()?, app })
+/// What lies in the watched folder.
+fn found(config: &HostConfig) -> Vec<Wish> {
+    let Some(watch) = &config.watch else { return Vec::new() };
+    let files = fs::read_dir(&watch.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = files.filter(|file| file.extension().is_some_and(|ending| ending == "wasm"));
+    let wish = |file: PathBuf| {
+        let name = TenantId::new(&file.file_stem()?.to_string_lossy()).ok()?;
+        let place = match &watch.domain {
+            Some(domain) => format!("host = {:?}\n", format!("{name}.{domain}")),
+            None => format!("path = \"/{name}\"\n"),
+        };
+        let table = format!("[[app]]\ntenant = \"{name}\"\nsource = {:?}\n{place}", file.display().to_string());
+        match config.drop_in(&file, &table, &watch.folder) {
+            Ok(wish) => Some(Wish { origin: Origin::Folder, ..wish }),
+            Err(mistakes) => {
+                tracing::warn!("{}: {mistakes}", file.display());
+                None
+            }
+        }
+    };
+    files.filter_map(wish).collect()
+}
+
+fn named(tenant: &str, app: &str) -> Option<AppName> {
+    Some(AppName { tenant: TenantId::new(tenant).ok()?, app: app.to_owned() })
 }
 
 impl Operator for Desk {
@@ -353,7 +355,7 @@ impl Operator for Desk {
     }
 
     async fn undeploy(&self, tenant: String, app: String) -> Option<String> {
-        let name = named(tenant, app)?;
+        let name = named(&tenant, &app)?;
         let host = self.host().ok()?;
         let forgotten = fs::remove_file(self.table_of(&name)).is_ok();
         let served = host.undeploy(&name).await;
@@ -363,7 +365,7 @@ impl Operator for Desk {
     }
 
     async fn suspend(&self, tenant: String, app: String, suspended: bool) -> Option<Result<String, String>> {
-        let name = named(tenant, app)?;
+        let name = named(&tenant, &app)?;
         let host = self.host().ok()?;
         let done = host.suspend(&name, suspended).await?;
         Some(match done {

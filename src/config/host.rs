@@ -5,7 +5,6 @@ use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
     ops::Range,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,20 +12,16 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    environment,
     keys::{HOST, ONE_APP, Scope, limit_key, scope},
     mistakes::Mistakes,
     tree::{Node, Reader, Section, Value, limit_of},
 };
 use crate::{
-    artifact::Terms,
     environ::{Forwarding, Proxies},
-    exchange::Uploads,
     limits::{Amount, LimitFault, Limits, Unit},
-    sandbox::{Allowance, Isolation, Kept, Storage, Strictness},
-    supervisor::{AppName, DEFAULT_GROUP, Group, LogPlan, Origin, Plan, Wish},
+    supervisor::{DEFAULT_GROUP, Group, LogPlan, Plan, Wish},
     telemetry::{Format, Style},
-    tenant::{HostName, Mount, TenantId},
+    tenant::TenantId,
 };
 
 /// The longest configuration.
@@ -55,11 +50,11 @@ pub struct HostConfig {
 
 /// What an application's table is read beside.
 #[derive(Clone, Debug)]
-struct Context {
-    defaults: Vec<(String, u64)>,
-    tenants: BTreeMap<TenantId, Tenant>,
-    ceilings: Limits,
-    state: PathBuf,
+pub(super) struct Context {
+    pub defaults: Vec<(String, u64)>,
+    pub tenants: BTreeMap<TenantId, Tenant>,
+    pub ceilings: Limits,
+    pub state: PathBuf,
 }
 
 /// Where a host is told what to do.
@@ -94,9 +89,9 @@ pub struct Setting {
 }
 
 #[derive(Clone, Debug)]
-struct Tenant {
-    group: Option<String>,
-    limits: Vec<(String, u64)>,
+pub(super) struct Tenant {
+    pub group: Option<String>,
+    pub limits: Vec<(String, u64)>,
 }
 
 impl HostConfig {
@@ -133,12 +128,11 @@ impl HostConfig {
         let root = Section::of(&root);
         let apps = root.sections("app");
         let mut parse = Parse { reader: &mut reader, root, folder, cache: &self.plan.cache, levels: "" };
-        let wish = match apps.as_slice() {
-            [app] => parse.app(0, app, &self.context, &mut Vec::new()),
-            _ => {
-                parse.reader.wrong(&(0..text.len().min(1)), format!("there are {} applications", apps.len()), "exactly one [[app]]");
-                None
-            }
+        let wish = if let [app] = *apps.as_slice() {
+            parse.app(0, app, &self.context, &mut Vec::new())
+        } else {
+            parse.reader.wrong(&(0..text.len().min(1)), format!("there are {} applications", apps.len()), "exactly one [[app]]");
+            None
         };
         match wish {
             Some(wish) if reader.mistakes.count() == 0 => Ok(wish),
@@ -147,10 +141,10 @@ impl HostConfig {
     }
 }
 
-struct Parse<'r, 'a> {
-    reader: &'r mut Reader,
+pub(super) struct Parse<'r, 'a> {
+    pub reader: &'r mut Reader,
     root: Section<'a>,
-    folder: &'a Path,
+    pub folder: &'a Path,
     cache: &'a Path,
     levels: &'a str,
 }
@@ -162,13 +156,13 @@ impl Parse<'_, '_> {
         let state = host.text("state").map_or_else(|| cache.join("host"), |(path, _)| self.folder.join(path));
         let ceilings = self.limits_of(self.root, "ceilings", Limits::ceiling());
         let set = self.set(self.root.section("defaults"), "limits", Scope::Host, "defaults.limits");
-        let defaults = self.applied(&Limits::default(), &[(&set, "defaults.limits")], &ceilings, &self.root.section("defaults")).0;
-        let groups = self.groups(&host);
+        let defaults = self.applied(&Limits::default(), &[(&set, "defaults.limits")], &ceilings, self.root.section("defaults")).0;
+        let groups = self.groups(host);
         let tenants = self.tenants(&groups);
         let context = Context { defaults: set, tenants, ceilings: ceilings.clone(), state: state.clone() };
         let (mut wishes, mut settings) = (Vec::new(), Vec::new());
         for (number, app) in self.root.sections("app").into_iter().enumerate() {
-            if let Some(wish) = self.app(number, &app, &context, &mut settings) {
+            if let Some(wish) = self.app(number, app, &context, &mut settings) {
                 if wishes.iter().any(|other: &Wish| other.name == wish.name) {
                     let at = app.get("name").map_or_else(|| app.at(), |node| node.at.clone());
                     self.reader.wrong(&at, format!("`app[{number}]` is {} again", wish.name), "give each application of a tenant a `name`");
@@ -200,7 +194,7 @@ impl Parse<'_, '_> {
     }
 
     /// Limits that were set in a table, each where it may be.
-    fn set(&mut self, section: Section<'_>, name: &str, here: Scope, shown: &str) -> Vec<(String, u64)> {
+    pub(super) fn set(&mut self, section: Section<'_>, name: &str, here: Scope, shown: &str) -> Vec<(String, u64)> {
         let mut set = Vec::new();
         for (key, at, node) in section.entries(name) {
             let Some(limit) = limit_of(key) else { continue };
@@ -240,12 +234,12 @@ impl Parse<'_, '_> {
     }
 
     /// `base` with what was set, the last word last; and who had it. What is out of range is told where it stands.
-    fn applied(
+    pub(super) fn applied(
         &mut self,
         base: &Limits,
         sets: &[(&Vec<(String, u64)>, &'static str)],
         ceilings: &Limits,
-        section: &Section<'_>,
+        section: Section<'_>,
     ) -> (Limits, BTreeMap<String, &'static str>) {
         let (mut limits, mut sources) = (base.clone(), BTreeMap::new());
         for (set, source) in sets {
@@ -273,7 +267,7 @@ impl Parse<'_, '_> {
         (limits, sources)
     }
 
-    fn groups(&mut self, host: &Section<'_>) -> Vec<Group> {
+    fn groups(&mut self, host: Section<'_>) -> Vec<Group> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = |number: Option<u64>, default: usize| number.and_then(|number| usize::try_from(number).ok()).unwrap_or(default);
         let listen = self.root.section("listen");
@@ -309,7 +303,7 @@ impl Parse<'_, '_> {
             match text.parse() {
                 Ok(address) => addresses.push(address),
                 Err(_) => {
-                    self.reader.wrong(at, format!("{text:?} is no address"), "write it with its port: \"127.0.0.1:8000\", \"[::]:80\"")
+                    self.reader.wrong(at, format!("{text:?} is no address"), "write it with its port: \"127.0.0.1:8000\", \"[::]:80\"");
                 }
             }
         }
@@ -339,135 +333,6 @@ impl Parse<'_, '_> {
             }
         }
         tenants
-    }
-
-    fn app(
-        &mut self,
-        number: usize,
-        app: &Section<'_>,
-        Context { defaults: set, tenants, ceilings, state }: &Context,
-        settings: &mut Vec<Setting>,
-    ) -> Option<Wish> {
-        let here = format!("app[{number}]");
-        let needed = |reader: &mut Reader, key: &str| {
-            let text = app.text(key);
-            if text.is_none() {
-                reader.wrong(&app.at(), format!("`{here}` has no `{key}`"), "it has to be said");
-            }
-            text
-        };
-        let (tenant, source) = (needed(self.reader, "tenant"), needed(self.reader, "source"));
-        let ((tenant, tenant_at), (source, source_at)) = (tenant?, source?);
-        let tenant = TenantId::new(tenant)
-            .map_err(|bad| self.reader.wrong(&tenant_at, format!("`{here}.tenant`: {bad}"), "1 to 63 of a-z, 0-9 and -"))
-            .ok()?;
-        let file = self.folder.join(source);
-        if !file.is_file() {
-            self.reader.wrong(&source_at, format!("`{here}.source`: {} is no file", file.display()), "build it: `wasgi build`");
-        }
-        let name = app.text("name").map_or_else(|| tenant.to_string(), |(name, _)| name.to_owned());
-        if let Err(bad) = TenantId::new(&name) {
-            let at = app.text("name").map_or_else(|| app.at(), |(_, at)| at);
-            self.reader.wrong(&at, format!("`{here}.name`: {bad}"), "1 to 63 of a-z, 0-9 and -");
-        }
-        let own = self.set(*app, "limits", Scope::App, &format!("{here}.limits"));
-        let none = Vec::new();
-        let of_tenant = tenants.get(&tenant);
-        let sets = [(set, "defaults.limits"), (of_tenant.map_or(&none, |tenant| &tenant.limits), "tenant"), (&own, "app")];
-        let (limits, sources) = self.applied(&Limits::default(), &sets, ceilings, app);
-        let name = AppName { tenant: tenant.clone(), app: name };
-        settings.extend(Limits::TABLE.iter().map(|limit| Setting {
-            app: name.to_string(),
-            limit: limit_key(limit),
-            value: Amount(limit.get(&limits), limit.unit).to_string(),
-            source: sources.get(&limit_key(limit)).copied().unwrap_or("default"),
-        }));
-        let terms = Terms {
-            tenant,
-            isolation: match app.text("isolation") {
-                Some(("reuse", _)) => Isolation::Reuse,
-                _ => Isolation::Request,
-            },
-            strictness: if app.switch("strict") { Strictness::Strict } else { Strictness::Plain },
-            storage: self.data(&here, app, &name, state, limits.data_bytes),
-            environment: self.environment(&here, app),
-            limits,
-        };
-        Some(Wish {
-            file,
-            hosts: self.hosts(app),
-            mount: self.mount(app),
-            uploads: app.text("uploads").map(|(text, _)| if text == "buffered" { Uploads::Buffered } else { Uploads::Streamed }),
-            terms,
-            suspended: app.switch("suspended"),
-            check: Some(app.text("check").map_or("/", |(path, _)| path).to_owned()),
-            group: of_tenant.and_then(|tenant| tenant.group.clone()),
-            shared_release: app.switch("shared_release"),
-            origin: Origin::Configuration,
-            name,
-        })
-    }
-
-    fn hosts(&mut self, app: &Section<'_>) -> Vec<HostName> {
-        let mut hosts = Vec::new();
-        for (text, at) in app.texts("host") {
-            match HostName::new(text) {
-                Ok(host) => hosts.push(host),
-                Err(bad) => self.reader.wrong(&at, bad.to_string(), "a host name"),
-            }
-        }
-        hosts
-    }
-
-    fn mount(&mut self, app: &Section<'_>) -> String {
-        let Some((path, at)) = app.text("path") else { return String::new() };
-        match Mount::new(path) {
-            Ok(mount) => mount.script_name().to_owned(),
-            Err(bad) => {
-                self.reader.wrong(&at, bad.to_string(), "a mount");
-                String::new()
-            }
-        }
-    }
-
-    fn data(&mut self, here: &str, app: &Section<'_>, name: &AppName, state: &Path, limit: u64) -> Vec<Storage> {
-        let root = match app.get("data").map(|node| &node.value) {
-            Some(Value::Text(path)) => self.folder.join(path),
-            Some(Value::Switch(true)) => state.join("data").join(name.tenant.as_str()).join(&name.app),
-            _ => return Vec::new(),
-        };
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).and_then(|()| root.canonicalize());
-        match made {
-            Ok(root) => {
-                let folders = vec![Kept { inside: PathBuf::new(), guest: "/data".to_owned() }];
-                vec![Storage { root, folders, limit, names: Storage::NAMES, allowance: Allowance::All }]
-            }
-            Err(error) => {
-                let at = app.get("data").map_or_else(|| app.at(), |node| node.at.clone());
-                self.reader.wrong(&at, format!("`{here}.data`: {} cannot be used: {error}", root.display()), "a folder of this user's");
-                Vec::new()
-            }
-        }
-    }
-
-    fn environment(&mut self, here: &str, app: &Section<'_>) -> Vec<(String, String)> {
-        let mut variables = BTreeMap::new();
-        for (file, at) in app.texts("env_file") {
-            match environment::read(&self.folder.join(file)) {
-                Ok(read) => variables.extend(read),
-                Err(why) => self.reader.wrong(&at, format!("`{here}.env_file`: {why}"), "a file with lines NAME=VALUE"),
-            }
-        }
-        for (name, _, value) in app.entries("env") {
-            if let Value::Text(text) = &value.value {
-                variables.insert(name.clone(), text.clone());
-            }
-        }
-        if let Err(why) = environment::check(&variables) {
-            let at = app.get("env").map_or_else(|| app.at(), |node| node.at.clone());
-            self.reader.wrong(&at, format!("`{here}.env`: {why}"), "at most 64 variables of 5 KiB");
-        }
-        variables.into_iter().collect()
     }
 
     fn proxies(&mut self) -> Proxies {

@@ -3,6 +3,7 @@
 //!
 //! [`keys`] says what may stand there, once: for the reader, for the message about an unknown key, and for the schema.
 
+mod app;
 pub mod environment;
 mod host;
 mod keys;

@@ -73,16 +73,15 @@ impl Reader {
         for (name, at, value) in entries {
             match keys.iter().find(|key| key.name == name) {
                 Some(key) => self.check_kind(value, key.kind, &joined(path, name)),
-                None => self.unknown(at, &joined(path, name), name, keys.iter().map(|key| key.name.to_owned()).collect()),
+                None => self.unknown(at, &joined(path, name), name, &keys.iter().map(|key| key.name.to_owned()).collect::<Vec<_>>()),
             }
         }
     }
 
     fn check_kind(&mut self, node: &Node, kind: Kind, path: &str) {
         match (kind, &node.value) {
-            (Kind::Text, Value::Text(_))
+            (Kind::Text | Kind::TextOrTexts, Value::Text(_))
             | (Kind::Switch, Value::Switch(_))
-            | (Kind::TextOrTexts, Value::Text(_))
             | (Kind::SwitchOrText, Value::Text(_) | Value::Switch(_)) => {}
             (Kind::Number, Value::Number(number)) if *number > 0 => {}
             (Kind::Texts | Kind::TextOrTexts, Value::List(list)) => {
@@ -102,7 +101,7 @@ impl Reader {
                 for (name, at, value) in entries {
                     match limit_of(name) {
                         Some(limit) => drop(self.amount(value, limit.unit, &joined(path, name))),
-                        None => self.unknown(at, &joined(path, name), name, Limits::TABLE.iter().map(limit_key).collect()),
+                        None => self.unknown(at, &joined(path, name), name, &Limits::TABLE.iter().map(limit_key).collect::<Vec<_>>()),
                     }
                 }
             }
@@ -121,7 +120,7 @@ impl Reader {
         }
     }
 
-    fn unknown(&mut self, at: &Range<usize>, path: &str, name: &str, known: Vec<String>) {
+    fn unknown(&mut self, at: &Range<usize>, path: &str, name: &str, known: &[String]) {
         let close = known.iter().map(|key| (strsim::damerau_levenshtein(key, name), key)).min();
         let allowed = match close {
             Some((distance, key)) if distance <= 2.max(name.len() / 3) => format!("did you mean `{key}`?"),
@@ -156,11 +155,11 @@ impl<'a> Section<'a> {
     }
 
     /// Where it stands.
-    pub(super) fn at(&self) -> Range<usize> {
+    pub(super) fn at(self) -> Range<usize> {
         self.node.map_or(0..0, |node| node.at.clone())
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&'a Node> {
+    pub(super) fn get(self, name: &str) -> Option<&'a Node> {
         match &self.node?.value {
             Value::Table(entries) => entries.iter().find(|(key, ..)| key == name).map(|(_, _, node)| node),
             Value::Text(_) | Value::Number(_) | Value::Switch(_) | Value::List(_) | Value::Odd(_) => None,
@@ -168,30 +167,30 @@ impl<'a> Section<'a> {
     }
 
     /// The entries of a table in it.
-    pub(super) fn entries(&self, name: &str) -> &'a [(String, Range<usize>, Node)] {
+    pub(super) fn entries(self, name: &str) -> &'a [(String, Range<usize>, Node)] {
         match self.get(name).map(|node| &node.value) {
             Some(Value::Table(entries)) => entries,
             _ => &[],
         }
     }
 
-    pub(super) fn section(&self, name: &str) -> Self {
+    pub(super) fn section(self, name: &str) -> Self {
         Self { node: self.get(name) }
     }
 
-    pub(super) fn sections(&self, name: &str) -> Vec<Self> {
+    pub(super) fn sections(self, name: &str) -> Vec<Self> {
         match self.get(name).map(|node| &node.value) {
             Some(Value::List(list)) => list.iter().map(Self::of).collect(),
             _ => Vec::new(),
         }
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<(&'a str, Range<usize>)> {
+    pub(super) fn text(self, name: &str) -> Option<(&'a str, Range<usize>)> {
         let node = self.get(name)?;
         if let Value::Text(text) = &node.value { Some((text, node.at.clone())) } else { None }
     }
 
-    pub(super) fn texts(&self, name: &str) -> Vec<(&'a str, Range<usize>)> {
+    pub(super) fn texts(self, name: &str) -> Vec<(&'a str, Range<usize>)> {
         match self.get(name).map(|node| (&node.value, node)) {
             Some((Value::List(list), _)) => list
                 .iter()
@@ -201,16 +200,16 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
+    pub(super) fn number(self, name: &str) -> Option<u64> {
         if let Value::Number(number) = self.get(name)?.value { Some(number) } else { None }
     }
 
-    pub(super) fn switch(&self, name: &str) -> bool {
+    pub(super) fn switch(self, name: &str) -> bool {
         matches!(self.get(name).map(|node| &node.value), Some(Value::Switch(true)))
     }
 
     /// An amount that was checked.
-    pub(super) fn amount(&self, name: &str, unit: Unit) -> Option<u64> {
+    pub(super) fn amount(self, name: &str, unit: Unit) -> Option<u64> {
         match &self.get(name)?.value {
             Value::Number(number) => Some(*number),
             Value::Text(text) => Amount::parse(text, unit).ok().map(|amount| amount.0),

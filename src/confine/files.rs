@@ -67,7 +67,7 @@ mod tests {
             let [read, write, other] = [&read, &write, &other].map(|folder| folder.path().to_owned());
             move || {
                 rustix::thread::set_no_new_privs(true).unwrap();
-                let level = restrict(&[read.clone()], &[write.clone()]).unwrap();
+                let level = restrict(std::slice::from_ref(&read), std::slice::from_ref(&write)).unwrap();
                 let reads = [&read, &write, &other].map(|folder| fs::read(folder.join("file")).is_ok());
                 let writes = [&read, &write, &other].map(|folder| fs::write(folder.join("new"), "y").is_ok());
                 (level, reads, writes, TcpListener::bind("127.0.0.1:0").is_ok(), fs::read("/etc/passwd").is_ok())

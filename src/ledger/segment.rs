@@ -63,6 +63,7 @@ impl Segment {
 
 impl Mapped {
     #[expect(unsafe_code, reason = "memory that other processes write; see the proof")]
+    #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins at a page")]
     fn cell(&self, index: usize) -> &Cell {
         debug_assert!(index < self.cells);
         // SAFETY: the mapping begins at a page, so a cell is aligned; it has `cells` cells (`open` has compared the file's length, which is

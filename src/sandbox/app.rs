@@ -137,7 +137,7 @@ pub struct App {
     options: AppOptions,
     volumes: Volumes,
     /// Its code, where applications share it: there as long as one of them is.
-    _code: Option<Arc<Component>>,
+    code: Option<Arc<Component>>,
     /// What is counted by [`App::renew`].
     generation: AtomicU64,
     /// What the last instance that prepared itself said.
@@ -164,7 +164,7 @@ impl App {
             has_release,
             options,
             volumes,
-            _code: None,
+            code: None,
             generation: AtomicU64::new(0),
             report: Mutex::default(),
         })
@@ -172,7 +172,7 @@ impl App {
 
     /// Holds `code` as long as it lives.
     pub fn keep(&mut self, code: Arc<Component>) {
-        self._code = Some(code);
+        self.code = Some(code);
     }
 
     /// How it runs.

@@ -133,30 +133,30 @@ impl Drop for Reporter {
     }
 }
 
+/// Counts the request for its application.
+fn count(site: &Site, written: &Written, outcome: Outcome, took: Duration) {
+    let Written { bytes, queue, used, .. } = written;
+    let usage = site.usage();
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let bucket = BUCKETS.iter().position(|most| millis < *most || took == Duration::from_millis(*most)).unwrap_or(BUCKETS.len());
+    usage.count(Counter::Requests(outcome), 1);
+    usage.count(Counter::Took(bucket), 1);
+    usage.count(Counter::DurationNs, nanos(took));
+    usage.count(Counter::QueueNs, nanos(*queue));
+    usage.count(Counter::BytesIn, used.bytes_in);
+    usage.count(Counter::BytesOut, *bytes);
+    if used.start > Duration::ZERO {
+        usage.count(if used.cold { Counter::ColdStarts } else { Counter::WarmStarts }, 1);
+        usage.count(Counter::StartNs, nanos(used.start));
+    }
+    if matches!(outcome, Outcome::Trap | Outcome::CpuLimit | Outcome::MemoryLimit | Outcome::StartingFailed) {
+        site.broke();
+    }
+}
+
 impl Line {
     fn change(&self, change: impl FnOnce(&mut Written)) {
         change(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Counts the request for its application.
-    fn count(&self, site: &Site, written: &Written, outcome: Outcome, took: Duration) {
-        let Written { bytes, queue, used, .. } = written;
-        let usage = site.usage();
-        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS.iter().position(|most| millis < *most || took == Duration::from_millis(*most)).unwrap_or(BUCKETS.len());
-        usage.count(Counter::Requests(outcome), 1);
-        usage.count(Counter::Took(bucket), 1);
-        usage.count(Counter::DurationNs, nanos(took));
-        usage.count(Counter::QueueNs, nanos(*queue));
-        usage.count(Counter::BytesIn, used.bytes_in);
-        usage.count(Counter::BytesOut, *bytes);
-        if used.start > Duration::ZERO {
-            usage.count(if used.cold { Counter::ColdStarts } else { Counter::WarmStarts }, 1);
-            usage.count(Counter::StartNs, nanos(used.start));
-        }
-        if matches!(outcome, Outcome::Trap | Outcome::CpuLimit | Outcome::MemoryLimit | Outcome::StartingFailed) {
-            site.broke();
-        }
     }
 }
 
@@ -166,7 +166,7 @@ impl Drop for Line {
         let outcome = written.outcome.unwrap_or(Outcome::ClientGone);
         let took = self.started.elapsed();
         if let Some(site) = &self.site {
-            self.count(site, &written, outcome, took);
+            count(site, &written, outcome, took);
         }
         let Written { status, bytes, queue, used, .. } = written;
         let asked = self.asked.as_ref();

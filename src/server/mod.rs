@@ -160,7 +160,7 @@ impl Server {
             if let Err(error) = shared.admission.watch().await {
                 tracing::error!("the other workers cannot be heard: {error}");
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = shutdown => {}
@@ -173,7 +173,7 @@ impl Server {
             if let Err(error) = shared.admission.watch().await {
                 tracing::error!("the other workers cannot be heard: {error}");
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let ended = async {
             tokio::select! {

@@ -29,33 +29,33 @@ pub fn run() -> io::Result<()> {
     io::stdin().lock().read_to_end(&mut text)?;
     let order: Order = serde_json::from_slice(&text).map_err(io::Error::other)?;
     telemetry::start(&order.format);
-    let done = act(order).unwrap_or_else(Done::Refused);
+    let done = act(&order).unwrap_or_else(Done::Refused);
     let mut stdout = io::stdout().lock();
     serde_json::to_writer(&mut stdout, &done).map_err(io::Error::other)?;
     stdout.flush()
 }
 
-fn act(order: Order) -> Result<Done, Refused> {
+fn act(order: &Order) -> Result<Done, Refused> {
     let artifacts = Artifacts::new(&order.cache).map_err(|error| failed("the cache cannot be used", &error))?;
     let terms = order.terms.clone().with(artifact::meta(&order.file).as_ref());
     let options = terms.options(Account::alone(), Account::alone());
     let start = if order.again { Start::Released } else { Start::ReleasedNow };
     match &order.task {
         Task::Compile => {
-            let engine = compiler(&order, &artifacts)?;
+            let engine = compiler(order, &artifacts)?;
             artifacts.prepare(&engine, &order.file, &options, start).map(Done::Compiled).map_err(|error| Refused::from(&error))
         }
         Task::Keep { drawing, place, used_storage } => {
-            let engine = compiler(&order, &artifacts)?;
+            let engine = compiler(order, &artifacts)?;
             let component = fs::read(drawing).map_err(|error| failed("the drawing of a release cannot be read", &error))?;
             let kept = artifacts.keep_release(&engine, &order.file, &component, &options.environment, place, *used_storage);
             kept.map(|_| Done::Kept).map_err(|error| Refused::from(&error))
         }
         Task::Release { prepared, drawing } => {
-            let engine = releaser(&order, &artifacts, &options, drawing.clone())?;
+            let engine = releaser(order, &artifacts, &options, drawing.clone())?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| failed("the release cannot be begun", &error))?;
-            wall(&order)?;
+            wall(order)?;
             let drawn =
                 runtime.block_on(Artifacts::draw(&engine, &order.file, prepared, &options)).map_err(|error| Refused::from(&error))?;
             fs::write(drawing, &drawn.component).map_err(|error| failed("the release cannot be drawn", &error))?;

@@ -42,7 +42,7 @@ enum Task {
     /// Check, unpack and compile the file.
     Compile,
     /// Import it and draw its memory.
-    Release { prepared: Prepared, drawing: PathBuf },
+    Release { prepared: Box<Prepared>, drawing: PathBuf },
     /// Compile the drawing as the release.
     Keep { drawing: PathBuf, place: PathBuf, used_storage: bool },
 }
@@ -126,7 +126,7 @@ pub async fn run(wanted: &Wanted, mut line: impl FnMut(&str)) -> Result<Staged, 
     let compiling = Duration::from_millis(limits.compile_wall_ms);
     let mut prepared = match ask(&order(Task::Compile), "compile", compiling, &mut line).await? {
         Done::Compiled(prepared) => prepared,
-        other => return Err(other.unexpected()),
+        other @ (Done::Released { .. } | Done::Kept | Done::Refused(_)) => return Err(other.unexpected()),
     };
     let Next::Release { place } = prepared.next.clone() else { return Ok(Staged { prepared, report: None }) };
     if wanted.start == Start::Unprepared {
@@ -135,15 +135,15 @@ pub async fn run(wanted: &Wanted, mut line: impl FnMut(&str)) -> Result<Staged, 
     }
     let drawing = drawing(&wanted.cache)?;
     let releasing = Duration::from_millis(limits.release_wall_ms.saturating_add(limits.head_wall_ms));
-    let task = Task::Release { prepared: prepared.clone(), drawing: drawing.to_path_buf() };
+    let task = Task::Release { prepared: Box::new(prepared.clone()), drawing: drawing.to_path_buf() };
     let (report, used_storage) = match ask(&order(task), "release", releasing, &mut line).await? {
         Done::Released { report, used_storage } => (report, used_storage),
-        other => return Err(other.unexpected()),
+        other @ (Done::Compiled(_) | Done::Kept | Done::Refused(_)) => return Err(other.unexpected()),
     };
     let task = Task::Keep { drawing: drawing.to_path_buf(), place: place.clone(), used_storage };
     match ask(&order(task), "compile", compiling, &mut line).await? {
         Done::Kept => {}
-        other => return Err(other.unexpected()),
+        other @ (Done::Compiled(_) | Done::Released { .. } | Done::Refused(_)) => return Err(other.unexpected()),
     }
     prepared.code = place;
     prepared.next = Next::Serve;

@@ -144,7 +144,7 @@ impl Host {
         let lock = Arc::clone(self.state().locks.entry(wish.name.clone()).or_default());
         let _alone = lock.lock().await;
         let name = wish.name.clone();
-        let deployed = self.deploy_alone(wish.clone()).await;
+        let deployed = Box::pin(self.deploy_alone(wish.clone())).await;
         let mut state = self.state();
         match &deployed {
             Ok(_) => drop(state.failed.remove(&name)),
@@ -172,7 +172,7 @@ impl Host {
             // How it was asked for may have changed all the same.
             let site = live.site.clone();
             let name = wish.name.clone();
-            self.state().live.insert(name.clone(), Live { name, group, site, wish });
+            self.state().live.insert(name.clone(), Live { name, wish, group, site });
             return Ok(Deployed { version, unchanged: true });
         }
         let staged = self.staged(&mut wish, &group).await?;
@@ -221,7 +221,9 @@ impl Host {
     fn forget_row(&self, wish: &Wish, unused: bool) {
         if unused {
             let freed = self.state().rows.give_back(&wish.name);
-            freed.into_iter().for_each(|row| self.ledger.clear_row(row));
+            for row in freed {
+                self.ledger.clear_row(row);
+            }
         }
     }
 
@@ -281,7 +283,9 @@ impl Host {
     /// Rows that have become free are cleared, when nobody writes there any more.
     pub fn clear_rows(&self) {
         let freed = std::mem::take(&mut self.state().freed);
-        freed.into_iter().for_each(|row| self.ledger.clear_row(row));
+        for row in freed {
+            self.ledger.clear_row(row);
+        }
     }
 
     /// Replaces the workers that may not write what this application keeps.

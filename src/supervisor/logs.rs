@@ -178,13 +178,12 @@ fn write(plan: &LogPlan, jobs: &Receiver<Job>) {
 
 fn append(files: &mut VecDeque<(String, File, u64)>, folder: &Path, most: u64, tenant: &str, text: &str) -> io::Result<()> {
     let at = files.iter().position(|(name, ..)| name == tenant);
-    let (name, mut file, mut length) = match at.and_then(|at| files.remove(at)) {
-        Some(open) => open,
-        None => {
-            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path(folder, tenant))?;
-            let length = file.metadata()?.len();
-            (tenant.to_owned(), file, length)
-        }
+    let (name, mut file, mut length) = if let Some(open) = at.and_then(|at| files.remove(at)) {
+        open
+    } else {
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path(folder, tenant))?;
+        let length = file.metadata()?.len();
+        (tenant.to_owned(), file, length)
     };
     if length >= most {
         fs::rename(path(folder, tenant), folder.join(format!("{tenant}.log.1")))?;

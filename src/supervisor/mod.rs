@@ -129,7 +129,7 @@ impl Host {
         let bells = (0..count).map(|_| bell()).collect::<io::Result<Vec<OwnedFd>>>()?;
         let logs = Logs::new(&plan.logs)?;
         let (events, mut heard) = mpsc::channel(EVENTS);
-        let workers = Workers::new(&plan, bound.groups, file, bells, events)?;
+        let workers = Workers::new(&plan, bound.groups, file, bells, events);
         let host = Arc::new(Self {
             stages: Semaphore::new(plan.stages.max(1)),
             state: Mutex::new(State::new(plan.rows)),

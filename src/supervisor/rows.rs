@@ -36,22 +36,15 @@ impl Rows {
 
     /// The rows of an application's tenant and of itself. `None`: there are no more.
     pub fn of(&mut self, name: &AppName) -> Option<(usize, usize)> {
-        let tenant = match self.tenants.get(&name.tenant) {
-            Some(row) => *row,
-            None => {
-                let row = self.free.pop()?;
-                self.tenants.insert(name.tenant.clone(), row);
-                row
-            }
-        };
-        let app = match self.apps.get(name) {
-            Some(row) => *row,
-            None => {
-                let row = self.free.pop()?;
-                self.apps.insert(name.clone(), row);
-                row
-            }
-        };
+        let (tenant, app) = (self.tenants.get(&name.tenant).copied(), self.apps.get(name).copied());
+        let needed = usize::from(tenant.is_none()) + usize::from(app.is_none());
+        if self.free.len() < needed {
+            return None;
+        }
+        let tenant = tenant.or_else(|| self.free.pop())?;
+        let app = app.or_else(|| self.free.pop())?;
+        self.tenants.insert(name.tenant.clone(), tenant);
+        self.apps.insert(name.clone(), app);
         Some((tenant, app))
     }
 

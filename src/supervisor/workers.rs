@@ -109,7 +109,7 @@ impl Workers {
         ledger: File,
         bells: Vec<OwnedFd>,
         events: mpsc::Sender<Event>,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let of_group = |(index, group): (usize, &super::Group)| {
             let name = group.name.clone();
             (0..group.workers).map(move |_| Worker {
@@ -125,7 +125,7 @@ impl Workers {
         let workers = plan.groups.iter().enumerate().flat_map(of_group).collect();
         let inner = Inner { workers, trials: BTreeMap::new(), changes: BTreeMap::new(), held: None };
         let changed = watch::Sender::new(0);
-        Ok(Self { inner: Mutex::new(inner), listeners, ledger, bells, events, changed, tasks: Tasks::default() })
+        Self { inner: Mutex::new(inner), listeners, ledger, bells, events, changed, tasks: Tasks::default() }
     }
 
     pub(super) fn count(&self) -> usize {

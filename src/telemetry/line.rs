@@ -16,14 +16,14 @@ use super::{Format, Kind, Style};
 
 /// Makes a line of each event, and hands it on with its kind and the tenant that it belongs to.
 pub(super) struct Lines<F> {
-    lines: Style,
+    plain: Style,
     access: Style,
     sink: F,
 }
 
 impl<F: Fn((Kind, &str), &str) + 'static> Lines<F> {
     pub(super) fn new(format: &Format, sink: F) -> Self {
-        Self { lines: format.lines, access: format.access.unwrap_or_default(), sink }
+        Self { plain: format.lines, access: format.access.unwrap_or_default(), sink }
     }
 }
 
@@ -37,7 +37,7 @@ impl<S: Subscriber, F: Fn((Kind, &str), &str) + 'static> Layer<S> for Lines<F> {
             "wasgi::app" => Kind::App,
             _ => Kind::Host,
         };
-        let style = if kind == Kind::Access { self.access } else { self.lines };
+        let style = if kind == Kind::Access { self.access } else { self.plain };
         let now = SystemTime::now();
         let line = match (style, kind) {
             (Style::Json, _) => fields.json(now, *level, target, kind),

@@ -69,10 +69,10 @@ pub fn start(format: &Format) {
 ///
 /// # Errors
 /// When the stream cannot be made ready for it.
-pub fn start_worker(stream: UnixStream, format: Format) -> io::Result<Outlet> {
+pub fn start_worker(stream: UnixStream, format: &Format) -> io::Result<Outlet> {
     let outlet = Outlet::new(stream)?;
     let queue = outlet.clone();
-    let lines = Lines::new(&format, move |key, line| queue.push(key, line));
+    let lines = Lines::new(format, move |key, line| queue.push(key, line));
     drop(tracing_subscriber::registry().with(lines.with_filter(format.filter())).try_init());
     Ok(outlet)
 }

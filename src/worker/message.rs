@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(taken.len(), 2);
         assert_eq!(std::fs::File::from(taken.into_iter().next().unwrap()).metadata().unwrap().len(), 1);
         drop(ours);
-        assert!(take_files(&theirs).is_err());
+        take_files(&theirs).unwrap_err();
     }
 
     #[tokio::test]

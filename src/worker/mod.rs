@@ -70,7 +70,7 @@ pub fn run() -> io::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).on_thread_start(polite).build()?;
     runtime.block_on(async {
-        let outlet = telemetry::start_worker(inherited.log, begin.format.clone())?;
+        let outlet = telemetry::start_worker(inherited.log, &begin.format)?;
         let router = Arc::new(Router::new(Table::default()));
         let config = Config {
             bind: Vec::new(),

@@ -122,7 +122,9 @@ impl Sites {
             return Ok((Arc::new(Site::suspended(name, version, &options, mount)), options));
         }
         let (folders, warnings) = static_folders(prepared.meta.as_ref(), &options, mount.script_name());
-        warnings.iter().for_each(|warning| options.log.tell(warning));
+        for warning in &warnings {
+            options.log.tell(warning);
+        }
         let (engine, codes, loaded) = (self.engine.clone(), Arc::clone(&self.codes), options.clone());
         let load = move || -> std::pin::Pin<Box<dyn Future<Output = Result<Arc<App>, HostFault>> + Send>> {
             let (engine, codes, prepared, file, options) =

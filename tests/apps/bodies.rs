@@ -19,6 +19,7 @@ pub fn app(name: &str, argument: &str, environ: &Environ, start_response: StartR
         "no-content" => status(start_response, "204 No Content"),
         "not-modified" => status(start_response, "304 Not Modified"),
         "reset-content" => status(start_response, "205 Reset Content"),
+        "status-500" => status(start_response, "500 Internal Server Error"),
         "lazy-start" => lazy_start(start_response),
         "write" => written(start_response, argument),
         "raise-before-first" => raise_after(start_response, 0),

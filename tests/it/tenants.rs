@@ -146,7 +146,7 @@ fn an_application_is_deployed_replaced_suspended_and_removed_over_the_admin_sock
     // A version that fails leaves the old one, and says why.
     fs::write(&file, b"\0asm nothing").unwrap();
     let (code, _, said) = deploy(&host, &file);
-    assert!(code == Some(1) && said.contains("second: ") && said.contains("nothing that wasgi knows"), "{said}");
+    assert!(code == Some(1) && said.contains("second: ") && said.contains("cut short or damaged"), "{said}");
     assert_eq!(
         (host.get("second.test", "/hello").text(), host.tenant("second")["apps"][0]["version"].clone()),
         ("hello\n".to_owned(), version.clone())
@@ -158,7 +158,7 @@ fn an_application_is_deployed_replaced_suspended_and_removed_over_the_admin_sock
 
     assert_eq!(host.command(&["suspend", "second"]).status.code(), Some(0));
     let suspended = host.get("second.test", "/hello");
-    assert_eq!((suspended.code(), suspended.field("retry-after").as_deref()), (503, Some("60")));
+    assert_eq!((suspended.code(), suspended.field("retry-after")), (503, Some("60")));
 
     // What was asked for is there after a restart, and what was built is not needed any more.
     fs::remove_file(host.path("other.wasm")).unwrap();
@@ -179,11 +179,11 @@ fn a_first_request_that_fails_leaves_the_old_version_and_says_why() {
     let apps = |path: &str| behaviours("a", &format!("check = \"{path}\""));
     let host = Tenants::serving(&apps("/hello"));
     let version = host.tenant("a")["apps"][0]["version"].clone();
-    for (path, why) in [("/trap-in-call", "it trapped"), ("/status/500%20Odd", "answered with 500"), ("/never-start", "start_response")] {
+    for (path, why) in [("/trap-in-call", "it trapped"), ("/status-500", "answered with 500"), ("/never-start", "start_response")] {
         let source = another_version(host.folder.path());
         host.configure("", &app("a", &source, &format!("check = \"{path}\"\nenv = {{ N = \"{}\" }}", path.len())));
         let ran = host.command(&["reload"]);
-        assert!(ran.status.code() == Some(1) && text(&ran.stderr).contains(why), "{}", text(&ran.stderr));
+        assert!(ran.status.code() == Some(1) && text(&ran.stderr).contains(why), "{path}: {:?} {}", ran.status, text(&ran.stderr));
         assert_eq!(
             (host.get("a.test", "/hello").text(), host.tenant("a")["apps"][0]["version"].clone()),
             ("hello\n".to_owned(), version.clone())
@@ -215,17 +215,17 @@ fn a_watched_folder_is_served_followed_and_obeyed() {
     let head = format!("[watch]\nfolder = {:?}\ndomain = \"apps.test\"\n[defaults]\n", apps.path());
     let copied = |name: &str| {
         let part = apps.path().join(format!("{name}.part"));
-        fs::copy(guest("grid-c"), &part).unwrap();
+        fs::copy(guest("behaviours"), &part).unwrap();
         fs::rename(part, apps.path().join(format!("{name}.wasm"))).unwrap();
     };
     copied("one");
     let host = Tenants::with(&head, "");
-    assert_eq!(host.get("one.apps.test", "/").code() / 100, 2);
+    assert_eq!(host.get("one.apps.test", "/hello").code(), 200);
     copied("two");
-    wait_for("the second is not served", || (host.get("two.apps.test", "/").code() != 404).then_some(()));
+    wait_for("the second is not served", || (host.get("two.apps.test", "/hello").code() == 200).then_some(()));
     fs::remove_file(apps.path().join("one.wasm")).unwrap();
-    wait_for("the first is still served", || (host.get("one.apps.test", "/").code() == 404).then_some(()));
-    assert_ne!(host.get("two.apps.test", "/").code(), 404);
+    wait_for("the first is still served", || (host.get("one.apps.test", "/hello").code() == 404).then_some(()));
+    assert_eq!(host.get("two.apps.test", "/hello").code(), 200);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_tenants_concurrency_and_queue_hold_over_all_workers() {
         let asking: Vec<_> = (0..6).map(|_| scope.spawn(|| host.get("a.test", "/hello"))).collect();
         asking.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
-    assert!(answers.iter().all(|reply| reply.code() == 503 && reply.field("retry-after").as_deref() == Some("1")));
+    assert!(answers.iter().all(|reply| reply.code() == 503 && reply.field("retry-after") == Some("1")));
     let requests = host.tenant("a")["apps"][0]["requests"].clone();
     assert_eq!((requests["queue_timeout"].as_u64(), requests["queue_full"].as_u64()), (Some(2), Some(4)), "{requests}");
     for stream in &mut running {
@@ -297,7 +297,7 @@ fn a_response_is_sent_under_and_at_its_limit_and_broken_off_over_it() {
     let host = Tenants::serving(&behaviours("a", "check = \"/hello\"\nlimits.max_response = 6"));
     assert_eq!(host.get("a.test", "/hello").text(), "hello\n");
     let over = host.get("a.test", "/large");
-    assert!(over.body.len() <= 6, "{} bytes", over.body.len());
+    assert!(over.code() == 500 && over.text().starts_with("internal server error\n"), "{} {}", over.code(), over.text());
     wait_for("the log says nothing", || host.tenant_log("a").contains("longer than the limit of 6 bytes").then_some(()));
 }
 
@@ -423,7 +423,7 @@ fn prometheus_reads_the_metrics() {
     wait_for("not counted", || (host.tenant("a")["apps"][0]["requests"]["trap"] == 1).then_some(()));
 
     let page = host.admin("GET /metrics");
-    assert_eq!(page.field("content-type").as_deref(), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(page.field("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let mut promtool = Command::new(tool("promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

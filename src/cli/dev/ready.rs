@@ -61,7 +61,9 @@ impl Ready {
         let options = options(typed, &request, &[])?;
         let loaded = app::loaded(engine, &app::artifacts(&typed.common)?, &built.output, options, Start::Released)?;
         let (static_folders, warnings) = static_folders(loaded.meta.as_ref(), loaded.app.options(), "");
-        warnings.iter().for_each(|warning| Talk.warn(warning));
+        for warning in &warnings {
+            Talk.warn(warning);
+        }
         Ok(Self { app: loaded.app, sources: Some(request.source.folder), static_folders, live: None })
     }
 }

@@ -46,10 +46,16 @@ impl Tenants {
 
     /// Ends it, and begins again with the same state.
     pub fn restarted(mut self, head: &str, apps: &str) -> Self {
-        self.signal(Signal::TERM);
-        self.child.wait().unwrap();
+        self.end();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         Self::beginning(folder, head, apps)
+    }
+
+    fn end(&mut self) {
+        if self.child.try_wait().unwrap().is_none() {
+            self.signal(Signal::TERM);
+            self.child.wait().unwrap();
+        }
     }
 
     pub fn configure(&self, head: &str, apps: &str) {
@@ -120,8 +126,7 @@ impl Tenants {
 impl Drop for Tenants {
     fn drop(&mut self) {
         // In order, so that its workers end too before the folder goes.
-        self.signal(Signal::TERM);
-        drop(self.child.wait());
+        self.end();
     }
 }
 
@@ -131,7 +136,8 @@ fn configuration(head: &str, apps: &str) -> String {
 
 /// An application at TENANT.test.
 pub fn app(tenant: &str, source: &Path, more: &str) -> String {
-    format!("[[app]]\ntenant = \"{tenant}\"\nsource = {source:?}\nhost = \"{tenant}.test\"\n{more}\n")
+    let source = source.display();
+    format!("[[app]]\ntenant = \"{tenant}\"\nsource = \"{source}\"\nhost = \"{tenant}.test\"\n{more}\n")
 }
 
 /// Waits until `look` finds something.
