@@ -5,6 +5,7 @@ Standard library only. Every server is on the loopback, on a free port, and is e
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -163,41 +164,55 @@ def tenant(name, limits):
 
 
 class Neighbour:
-    """Asks a tenant that behaves, at a constant rate: a slow answer delays no later request, and counts from when it was due."""
+    """A tenant that behaves, asked at a constant rate: a slow answer delays no later request, and counts from when it was due.
 
-    def __init__(self, port, name="neighbour", rate=RATE, threads=16):
-        self.port, self.name, self.interval = port, name, 1 / rate
-        self.lock, self.next = threading.Lock(), 0
+    Asked from a process of its own, which no attacker's thread holds up.
+    """
+
+    def __init__(self, port, name="neighbour", rate=RATE):
+        command = [sys.executable, __file__, str(port), name, str(rate)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.times, self.bad = [], []
-        self.ended = threading.Event()
-        self.began = time.monotonic()
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(threads)]
-        for thread in self.threads:
-            thread.start()
-
-    def run(self):
-        while not self.ended.is_set():
-            with self.lock:
-                due = self.began + self.next * self.interval
-                self.next += 1
-            if self.ended.wait(max(0, due - time.monotonic())):
-                return
-            status, body = ask(self.port, self.name)
-            took = (time.monotonic() - due) * 1e3
-            with self.lock:
-                self.times.append((due, took))
-                if status != 200 or body != b"hello\n":
-                    self.bad.append((status, body))
+        # It asks from now on.
+        self.process.stdout.readline()
 
     def stop(self):
-        self.ended.set()
-        for thread in self.threads:
-            thread.join(timeout=DEADLINE)
+        answers = json.loads(self.process.communicate(timeout=2 * DEADLINE)[0])
+        self.times, self.bad = answers["times"], answers["bad"]
         return self
 
     def p99(self):
         times = sorted(took for _, took in self.times)
         return times[min(len(times) - 1, int(len(times) * 0.99))] if times else float("nan")
+
+    @staticmethod
+    def ask(port, name, rate, threads=16):
+        """Asks until standard input ends; prints when each was due, in seconds, and how long it took, in milliseconds."""
+        times, bad, lock, ended = [], [], threading.Lock(), threading.Event()
+        numbers, began = itertools.count(), time.monotonic()
+
+        def run():
+            while True:
+                with lock:
+                    due = began + next(numbers) / rate
+                if ended.wait(max(0, due - time.monotonic())):
+                    return
+                status, body = ask(port, name)
+                took = (time.monotonic() - due) * 1e3
+                with lock:
+                    times.append((due - began, took))
+                    if status != 200 or body != b"hello\n":
+                        bad.append((status, repr(body)))
+
+        asking = [threading.Thread(target=run) for _ in range(threads)]
+        for thread in asking:
+            thread.start()
+        print("asking", flush=True)
+        sys.stdin.read()
+        ended.set()
+        for thread in asking:
+            thread.join()
+        print(json.dumps({"times": times, "bad": bad}))
 
 
 def within(p99, alone):
@@ -239,3 +254,7 @@ class Table:
 def build(program, source, output, *flags):
     subprocess.run([program, "build", str(source), "-o", str(output), *flags], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     return output
+
+
+if __name__ == "__main__":
+    Neighbour.ask(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
