@@ -32,6 +32,7 @@ pub use self::{
     artifact::{Artifacts, Loaded, Start},
     environ::{Forwarding, Proxies},
     exchange::{Route, Uploads},
+    ledger::Callers,
     limits::Limits,
     sandbox::{App, AppOptions, Engine, Folder, Isolation, Storage, TenantLog},
     server::{Bells, Config, Errors, Router, Server, Site, StaticFolder, Table},

@@ -3,12 +3,16 @@
 //! Written here and not by a library: what there is to write is a walk over the ledger, and the libraries write OpenMetrics, whose counters
 //! `promtool check metrics` takes for untyped.
 
-use std::fmt::{Display, Write as _};
+use std::{
+    fmt::{Display, Write as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     fault::Outcome,
-    ledger::{BUCKETS, Counter, Gauge, Ledger},
-    supervisor::{Host, Live},
+    ledger::{BUCKETS, Callers, Counter, Gauge, Ledger},
+    supervisor::{Host, Live, WorkerInfo},
 };
 
 /// Outcomes that are a guest's own end, by what they are called.
@@ -35,50 +39,79 @@ const HISTOGRAMS: usize = 500;
 #[must_use]
 pub fn text(host: &Host) -> String {
     let (tenants, live) = host.rows();
-    let ledger = host.ledger();
+    let live: Vec<_> = live.into_iter().map(|live| (host.ledger(&live.group), live)).collect();
     let mut page = Page(String::new());
-    apps(&mut page, ledger, &live);
-    durations(&mut page, ledger, &live);
+    apps(&mut page, &live);
+    durations(&mut page, &live);
 
-    let level = |gauge| tenants.iter().map(move |(tenant, row)| ([("tenant", tenant.to_string())], ledger.level(*row, gauge)));
+    let level = |gauge| tenants.iter().map(move |(tenant, ledger, row)| ([("tenant", tenant.to_string())], ledger.level(*row, gauge)));
     page.family("wasgi_guest_memory_bytes", "gauge", "Bytes of linear memories and tables of a tenant's instances.", level(Gauge::Memory));
-    page.family("wasgi_requests_running", "gauge", "Requests of a tenant that run.", level(Gauge::Running));
+    page.family("http_server_active_requests", "gauge", "Requests of a tenant that run.", level(Gauge::Running));
     page.family("wasgi_requests_waiting", "gauge", "Requests of a tenant that wait for a place.", level(Gauge::Waiting));
-    let instances = tenants.iter().flat_map(|(tenant, row)| {
+    let instances = tenants.iter().flat_map(|(tenant, ledger, row)| {
         let (all, idle) = (ledger.level(*row, Gauge::Instances), ledger.level(*row, Gauge::Idle));
         [("busy", all.saturating_sub(idle)), ("idle", idle)]
             .map(|(state, count)| ([("tenant", tenant.to_string()), ("state", state.to_owned())], count))
     });
     page.family("wasgi_instances", "gauge", "Instances of a tenant.", instances);
-    let dropped = tenants.iter().map(|(tenant, row)| {
+    let dropped = tenants.iter().map(|(tenant, ledger, row)| {
         let bytes = ledger.sum(*row, Counter::LogBytesDropped).saturating_add(host.logs().dropped(tenant.as_str()));
         ([("tenant", tenant.to_string())], bytes)
     });
     page.family("wasgi_log_bytes_dropped_total", "counter", "Bytes of a tenant's lines that were above its limits.", dropped);
-
-    let workers = host.workers();
-    let up =
-        workers.iter().map(|worker| ([("worker", worker.worker.to_string()), ("group", worker.group.clone())], u64::from(worker.ready)));
-    page.family("wasgi_worker_up", "gauge", "Whether a worker serves.", up);
-    let restarts = workers.iter().map(|worker| ([("worker", worker.worker.to_string()), ("group", worker.group.clone())], worker.restarts));
-    page.family("wasgi_worker_restarts_total", "counter", "How often a worker was begun again.", restarts);
-    page.family(
-        "wasgi_log_lines_unwritten_total",
-        "counter",
-        "Lines that the disk or standard error was too slow for.",
-        [([("stream", "all".to_owned())], host.logs().unwritten())],
-    );
-    page.family("wasgi_build_info", "gauge", "The version that runs.", [([("version", env!("CARGO_PKG_VERSION").to_owned())], 1_u64)]);
+    processes(&mut page, host);
     page.0
 }
+
+/// The host's own processes.
+fn processes(page: &mut Page, host: &Host) {
+    let workers = host.workers();
+    let labels = |worker: &WorkerInfo| [("worker", worker.worker.to_string()), ("group", worker.group.clone())];
+    page.family(
+        "wasgi_worker_up",
+        "gauge",
+        "Whether a worker serves.",
+        workers.iter().map(|worker| (labels(worker), u64::from(worker.ready))),
+    );
+    let restarts = workers.iter().map(|worker| (labels(worker), worker.restarts));
+    page.family("wasgi_worker_restarts_total", "counter", "How often a worker was begun again.", restarts);
+    let connections = host.plan().groups.iter().map(|group| {
+        let callers = Callers::of(&host.ledger(&group.name), 0, 0).all();
+        ([("group", group.name.clone())], callers.map_or(0, |all| all.level(Gauge::Connections)))
+    });
+    page.family("wasgi_connections", "gauge", "Connections of clients.", connections);
+    let resident = workers.iter().filter_map(|worker| Some((labels(worker), resident_bytes(worker.pid?)?)));
+    page.family("wasgi_worker_resident_memory_bytes", "gauge", "Resident memory of a worker.", resident);
+    let own = resident_bytes(std::process::id()).map(|bytes| ([("process", "supervisor".to_owned())], bytes));
+    page.family("process_resident_memory_bytes", "gauge", "Resident memory of the supervisor.", own);
+    let files = std::fs::read_dir("/proc/self/fd").ok().map(|files| ([("process", "supervisor".to_owned())], files.count()));
+    page.family("process_open_fds", "gauge", "Open files of the supervisor.", files);
+    let [good, failed] = host.counts().stages();
+    let stages = [("ok", good), ("failed", failed)].map(|(result, count)| ([("result", result.to_owned())], count));
+    page.family("wasgi_compile_total", "counter", "Files that were compiled, or found in the cache.", stages);
+    let took = [([("of", "all".to_owned())], host.counts().took().as_secs_f64())];
+    page.family("wasgi_compile_seconds_total", "counter", "Time that this took.", took);
+    let unwritten = [([("stream", "all".to_owned())], host.logs().unwritten())];
+    page.family("wasgi_log_lines_unwritten_total", "counter", "Lines that the disk or standard error was too slow for.", unwritten);
+    let info = [([("version", env!("CARGO_PKG_VERSION").to_owned())], 1_u64)];
+    page.family("wasgi_build_info", "gauge", "The version that runs.", info);
+}
+
+/// Of `/proc`: the second number is of pages.
+fn resident_bytes(pid: u32) -> Option<u64> {
+    let pages: u64 = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages.saturating_mul(u64::try_from(rustix::param::page_size()).ok()?))
+}
+
+type Row = (Arc<Ledger>, Live);
 
 fn labels(live: &Live) -> [(&'static str, String); 3] {
     [("tenant", live.name.tenant.to_string()), ("app", live.name.app.clone()), ("version", live.site.version.clone())]
 }
 
 /// What is counted of each application.
-fn apps(page: &mut Page, ledger: &Ledger, live: &[Live]) {
-    let outcomes = live.iter().flat_map(|live| {
+fn apps(page: &mut Page, live: &[Row]) {
+    let outcomes = live.iter().flat_map(|(ledger, live)| {
         Outcome::ALL.into_iter().filter_map(move |outcome| {
             let count = ledger.sum(live.site.row, Counter::Requests(outcome));
             let [tenant, app, version] = labels(live);
@@ -87,50 +120,48 @@ fn apps(page: &mut Page, ledger: &Ledger, live: &[Live]) {
     });
     page.family("wasgi_requests_total", "counter", "Requests, by how they ended.", outcomes);
     let pick = |of: &'static [(Outcome, &'static str)], label: &'static str| {
-        live.iter().flat_map(move |live| {
+        live.iter().flat_map(move |(ledger, live)| {
             of.iter().filter_map(move |(outcome, name)| {
                 let count = ledger.sum(live.site.row, Counter::Requests(*outcome));
-                let [tenant, app, _] = labels(live);
-                (count > 0).then(|| ([tenant, app, (label, (*name).to_owned())], count))
+                let [tenant, app, version] = labels(live);
+                (count > 0).then(|| ([tenant, app, version, (label, (*name).to_owned())], count))
             })
         })
     };
     page.family("wasgi_traps_total", "counter", "Guests that ended where they should not.", pick(TRAPS, "trap"));
     page.family("wasgi_limit_hits_total", "counter", "Requests that a limit ended or refused.", pick(LIMITS, "limit"));
-    let seconds =
-        |counter| move |live: &Live| (labels(live), std::time::Duration::from_nanos(ledger.sum(live.site.row, counter)).as_secs_f64());
-    let count = |counter| move |live: &Live| (labels(live), ledger.sum(live.site.row, counter));
-    page.family("wasgi_guest_cpu_seconds_total", "counter", "CPU time in guests.", live.iter().map(seconds(Counter::CpuNs)));
-    page.family(
-        "wasgi_request_queue_seconds_total",
-        "counter",
-        "Time that requests waited for a place.",
-        live.iter().map(seconds(Counter::QueueNs)),
-    );
-    page.family("wasgi_requests_admitted_total", "counter", "Requests that got a place.", live.iter().map(count(Counter::Admitted)));
-    page.family(
-        "wasgi_instantiate_seconds_total",
-        "counter",
-        "Time until requests had their instance.",
-        live.iter().map(seconds(Counter::StartNs)),
-    );
-    let starts = live.iter().flat_map(|live| {
+    let seconds = |counter| {
+        live.iter().map(move |(ledger, live)| (labels(live), Duration::from_nanos(ledger.sum(live.site.row, counter)).as_secs_f64()))
+    };
+    let count = |counter| live.iter().map(move |(ledger, live)| (labels(live), ledger.sum(live.site.row, counter)));
+    page.family("wasgi_guest_cpu_seconds_total", "counter", "CPU time in guests.", seconds(Counter::CpuNs));
+    page.family("wasgi_request_queue_seconds_total", "counter", "Time that requests waited for a place.", seconds(Counter::QueueNs));
+    page.family("wasgi_requests_admitted_total", "counter", "Requests that got a place.", count(Counter::Admitted));
+    page.family("wasgi_instantiate_seconds_total", "counter", "Time until requests had their instance.", seconds(Counter::StartNs));
+    let starts = live.iter().flat_map(|(ledger, live)| {
         [("cold", Counter::ColdStarts), ("warm", Counter::WarmStarts)].map(|(kind, counter)| {
             let [tenant, app, version] = labels(live);
             ([tenant, app, version, ("kind", kind.to_owned())], ledger.sum(live.site.row, counter))
         })
     });
     page.family("wasgi_instance_starts_total", "counter", "Requests by whether their instance was new.", starts);
-    page.family("wasgi_request_body_bytes_total", "counter", "Bytes of requests' bodies.", live.iter().map(count(Counter::BytesIn)));
-    page.family("wasgi_response_body_bytes_total", "counter", "Bytes of responses' bodies.", live.iter().map(count(Counter::BytesOut)));
+    let rewinds = live.iter().flat_map(|(ledger, live)| {
+        [("ok", Counter::Rewound), ("discarded", Counter::Discarded)].map(|(result, counter)| {
+            let [tenant, app, version] = labels(live);
+            ([tenant, app, version, ("result", result.to_owned())], ledger.sum(live.site.row, counter))
+        })
+    });
+    page.family("wasgi_rewinds_total", "counter", "Instances that were put back, or thrown away instead.", rewinds);
+    page.family("http_server_request_body_size_bytes_total", "counter", "Bytes of requests' bodies.", count(Counter::BytesIn));
+    page.family("http_server_response_body_size_bytes_total", "counter", "Bytes of responses' bodies.", count(Counter::BytesOut));
 }
 
 /// `http.server.request.duration`, of each application, or of all together where there are many.
-fn durations(page: &mut Page, ledger: &Ledger, live: &[Live]) {
+fn durations(page: &mut Page, live: &[Row]) {
     const NAME: &str = "http_server_request_duration_seconds";
     page.head(NAME, "histogram", "Time of requests, from the head to the last byte and the end of the guest.");
-    let rows = |rows: &[usize], labels: &[(&str, String)], page: &mut Page| {
-        let sum = |counter| rows.iter().map(|row| ledger.sum(*row, counter)).fold(0, u64::wrapping_add);
+    let write = |rows: &[Row], labels: &[(&str, String)], page: &mut Page| {
+        let sum = |counter| rows.iter().map(|(ledger, live)| ledger.sum(live.site.row, counter)).fold(0, u64::wrapping_add);
         let mut below = 0;
         let ends = BUCKETS.iter().map(|most| seconds_of(*most)).chain(["+Inf".to_owned()]);
         for (bucket, end) in ends.enumerate() {
@@ -139,16 +170,14 @@ fn durations(page: &mut Page, ledger: &Ledger, live: &[Live]) {
             labels.push(("le", end));
             page.sample(&format!("{NAME}_bucket"), &labels, &below);
         }
-        page.sample(&format!("{NAME}_sum"), labels, &std::time::Duration::from_nanos(sum(Counter::DurationNs)).as_secs_f64());
+        page.sample(&format!("{NAME}_sum"), labels, &Duration::from_nanos(sum(Counter::DurationNs)).as_secs_f64());
         page.sample(&format!("{NAME}_count"), labels, &below);
     };
     if live.len() > HISTOGRAMS {
-        let all: Vec<_> = live.iter().map(|live| live.site.row).collect();
-        rows(&all, &[], page);
+        write(live, &[], page);
     } else {
-        for live in live {
-            let [tenant, app, _] = labels(live);
-            rows(&[live.site.row], &[tenant, app], page);
+        for row in live {
+            write(std::slice::from_ref(row), &labels(&row.1), page);
         }
     }
 }

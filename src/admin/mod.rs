@@ -45,7 +45,7 @@ pub trait Operator: Send + Sync + 'static {
     /// Serves what an `[[app]]` table says, and remembers it.
     fn deploy(&self, table: String) -> impl Future<Output = Result<String, String>> + Send;
     /// Serves an application no longer, and forgets it. `None`: there is none.
-    fn undeploy(&self, tenant: String, app: String) -> impl Future<Output = Option<String>> + Send;
+    fn undeploy(&self, tenant: String, app: String) -> impl Future<Output = Option<Result<String, String>>> + Send;
     /// Suspends an application, or resumes it. `None`: there is none.
     fn suspend(&self, tenant: String, app: String, suspended: bool) -> impl Future<Output = Option<Result<String, String>>> + Send;
 }
@@ -111,13 +111,13 @@ async fn serve<O: Operator>(
     tasks: &Tasks,
 ) {
     let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
-    let (host, operator) = (Arc::clone(host), Arc::clone(operator));
+    let (host, operator, changes) = (Arc::clone(host), Arc::clone(operator), tasks.clone());
     tasks.spawn(async move {
         let service = service_fn(move |request: Request<Incoming>| {
-            let (host, operator, token) = (Arc::clone(&host), Arc::clone(&operator), token.clone());
+            let (host, operator, token, changes) = (Arc::clone(&host), Arc::clone(&operator), token.clone(), changes.clone());
             async move {
                 let allowed = token.as_deref().is_none_or(|token| carries(&request, token));
-                let response: Answer = if allowed { answer(request, &host, &*operator).await } else { refused() };
+                let response: Answer = if allowed { answer(request, &host, &operator, &changes).await } else { refused() };
                 Ok::<_, Infallible>(response)
             }
         });

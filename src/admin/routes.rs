@@ -1,6 +1,6 @@
 //! What each path of the admin listener answers.
 
-use std::{collections::BTreeMap, convert::Infallible};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -12,8 +12,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{Operator, metrics};
 use crate::{
+    exchange::Tasks,
     fault::Outcome,
-    ledger::{Counter, Gauge},
+    ledger::{Counter, Gauge, Ledger, monotonic_ns},
     supervisor::{Host, Live, Status},
 };
 
@@ -22,7 +23,7 @@ const BODY_BYTES: usize = 1 << 20;
 
 pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-pub(super) async fn answer<O: Operator>(request: Request<Incoming>, host: &Host, operator: &O) -> Answer {
+pub(super) async fn answer<O: Operator>(request: Request<Incoming>, host: &Host, operator: &Arc<O>, tasks: &Tasks) -> Answer {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().trim_matches('/').to_owned();
     let segments: Vec<_> = path.split('/').collect();
@@ -38,23 +39,31 @@ pub(super) async fn answer<O: Operator>(request: Request<Incoming>, host: &Host,
         (Method::GET, ["tenants"]) => data(&tenants(host)),
         (Method::GET, ["workers"]) => data(&json!({ "walls": host.held().map(|held| held.to_string()), "workers": host.workers() })),
         (Method::GET, ["logs", tenant]) => logs(host, tenant, parts.uri.query() == Some("follow")),
-        (Method::POST, ["reload"]) => said(operator.reload().await),
+        (Method::POST, ["reload"]) => whole(tasks, operator, |operator| async move { said(operator.reload().await) }).await,
         (Method::POST, ["apps"]) => match table(body, &parts.headers).await {
-            Ok(table) => said(operator.deploy(table).await),
+            Ok(table) => whole(tasks, operator, |operator| async move { said(operator.deploy(table).await) }).await,
             Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
         },
-        (Method::DELETE, ["apps", tenant, app]) => match operator.undeploy((*tenant).to_owned(), (*app).to_owned()).await {
-            Some(done) => text(StatusCode::OK, format!("{done}\n")),
-            None => unknown(),
-        },
+        (Method::DELETE, ["apps", tenant, app]) => {
+            let (tenant, app) = ((*tenant).to_owned(), (*app).to_owned());
+            whole(tasks, operator, |operator| async move { operator.undeploy(tenant, app).await.map_or_else(unknown, said) }).await
+        }
         (Method::POST, ["apps", tenant, app, verb @ ("suspend" | "resume")]) => {
-            match operator.suspend((*tenant).to_owned(), (*app).to_owned(), *verb == "suspend").await {
-                Some(done) => said(done),
-                None => unknown(),
-            }
+            let (tenant, app, suspended) = ((*tenant).to_owned(), (*app).to_owned(), *verb == "suspend");
+            whole(tasks, operator, |operator| async move { operator.suspend(tenant, app, suspended).await.map_or_else(unknown, said) })
+                .await
         }
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
+}
+
+/// Does all that was asked for, though whoever asked may leave meanwhile.
+async fn whole<O: Operator, F>(tasks: &Tasks, operator: &Arc<O>, change: impl FnOnce(Arc<O>) -> F) -> Answer
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let done = tasks.spawn(change(Arc::clone(operator))).await;
+    done.ok().flatten().unwrap_or_else(|| text(StatusCode::SERVICE_UNAVAILABLE, "the host is stopping\n"))
 }
 
 /// Without the token.
@@ -114,32 +123,14 @@ fn ready(host: &Host, query: Option<&str>) -> Answer {
 
 /// What each tenant uses, and each of its applications.
 fn tenants(host: &Host) -> Value {
-    let (tenants, live) = host.rows();
-    let (ledger, status) = (host.ledger(), host.status());
-    let seconds = |ns: u64| std::time::Duration::from_nanos(ns).as_secs_f64();
-    let app = |status: &Status| {
-        let live = live.iter().find(|live| live.name.tenant.as_str() == status.tenant && live.name.app == status.app);
-        let mut value = json!(status);
-        if let (Some(Live { site, group, .. }), Some(object)) = (live, value.as_object_mut()) {
-            let requests: BTreeMap<_, _> = Outcome::ALL
-                .into_iter()
-                .map(|outcome| (outcome.as_str(), ledger.sum(site.row, Counter::Requests(outcome))))
-                .filter(|(_, count)| *count > 0)
-                .collect();
-            let cooling = ledger.account(site.row, 0).is_some_and(|row| row.latest(Gauge::CoolUntil) > crate::ledger::monotonic_ns());
-            object.insert("requests".to_owned(), json!(requests));
-            object.insert("cpu_s".to_owned(), json!(seconds(ledger.sum(site.row, Counter::CpuNs))));
-            object.insert("bytes_in".to_owned(), json!(ledger.sum(site.row, Counter::BytesIn)));
-            object.insert("bytes_out".to_owned(), json!(ledger.sum(site.row, Counter::BytesOut)));
-            object.insert("cooling_down".to_owned(), json!(cooling));
-            object.insert("group".to_owned(), json!(group));
-        }
-        value
-    };
-    let tenant = |name: &str, row: Option<usize>| {
-        let apps: Vec<_> = status.iter().filter(|status| status.tenant == name).map(app).collect();
-        let level = |gauge| row.map_or(0, |row| ledger.level(row, gauge));
-        let limits = live.iter().find(|live| live.name.tenant.as_str() == name).map(|live| &live.wish.terms.limits);
+    let ((tenants, live), status) = (host.rows(), host.status());
+    let mut rows: BTreeMap<_, _> = status.iter().map(|status| (status.tenant.clone(), None)).collect();
+    rows.extend(tenants.into_iter().map(|(tenant, ledger, row)| (tenant.to_string(), Some((ledger, row)))));
+    let tenant = |(name, row): (&String, &Option<(Arc<Ledger>, usize)>)| {
+        let own: Vec<_> = live.iter().filter(|live| live.name.tenant.as_str() == name).collect();
+        let apps: Vec<_> = status.iter().filter(|status| status.tenant == *name).map(|status| app(host, status, &own)).collect();
+        let level = |gauge| row.as_ref().map_or(0, |(ledger, row)| ledger.level(*row, gauge));
+        let sum = |counter| row.as_ref().map_or(0, |(ledger, row)| ledger.sum(*row, counter));
         json!({
             "tenant": name,
             "running": level(Gauge::Running),
@@ -147,22 +138,41 @@ fn tenants(host: &Host) -> Value {
             "memory_bytes": level(Gauge::Memory),
             "instances": level(Gauge::Instances),
             "idle": level(Gauge::Idle),
-            "cpu_s": row.map_or(0.0, |row| seconds(ledger.sum(row, Counter::CpuNs))),
-            "log_bytes_dropped": row.map_or(0, |row| ledger.sum(row, Counter::LogBytesDropped)).saturating_add(host.logs().dropped(name)),
-            "budget": limits.map(|limits| json!({
-                "concurrency": limits.concurrency,
-                "queue": limits.queue,
-                "memory_bytes": limits.tenant_memory_bytes,
-                "instances": limits.instances,
-                "cpu_share_percent": limits.cpu_share_percent,
-                "weight": limits.weight,
-            })),
+            "cpu_s": seconds(sum(Counter::CpuNs)),
+            "log_bytes_dropped": sum(Counter::LogBytesDropped).saturating_add(host.logs().dropped(name)),
+            "budget": own.first().map(|live| &live.wish.terms.limits),
             "apps": apps,
         })
     };
-    let mut names: BTreeMap<_, _> = status.iter().map(|status| (status.tenant.clone(), None)).collect();
-    names.extend(tenants.into_iter().map(|(tenant, row)| (tenant.to_string(), Some(row))));
-    names.iter().map(|(name, row)| tenant(name, *row)).collect()
+    rows.iter().map(tenant).collect()
+}
+
+fn app(host: &Host, status: &Status, live: &[&Live]) -> Value {
+    let mut value = json!(status);
+    let live = live.iter().find(|live| live.name.app == status.app);
+    if let (Some(Live { site, group, wish, .. }), Some(object)) = (live, value.as_object_mut()) {
+        let ledger = host.ledger(group);
+        let requests: BTreeMap<_, _> = Outcome::ALL
+            .into_iter()
+            .map(|outcome| (outcome.as_str(), ledger.sum(site.row, Counter::Requests(outcome))))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let cooling = ledger.account(site.row, 0).is_some_and(|row| row.latest(Gauge::CoolUntil) > monotonic_ns());
+        object.insert("requests".to_owned(), json!(requests));
+        object.insert("cpu_s".to_owned(), json!(seconds(ledger.sum(site.row, Counter::CpuNs))));
+        object.insert("bytes_in".to_owned(), json!(ledger.sum(site.row, Counter::BytesIn)));
+        object.insert("bytes_out".to_owned(), json!(ledger.sum(site.row, Counter::BytesOut)));
+        object.insert("cooling_down".to_owned(), json!(cooling));
+        object.insert("isolation".to_owned(), json!(wish.terms.isolation));
+        object.insert("rewound".to_owned(), json!(ledger.sum(site.row, Counter::Rewound)));
+        object.insert("discarded".to_owned(), json!(ledger.sum(site.row, Counter::Discarded)));
+        object.insert("group".to_owned(), json!(group));
+    }
+    value
+}
+
+fn seconds(ns: u64) -> f64 {
+    std::time::Duration::from_nanos(ns).as_secs_f64()
 }
 
 /// A tenant's last lines, and, to who follows, those to come.

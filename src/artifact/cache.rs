@@ -10,7 +10,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::{Component as PathPart, Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -19,10 +19,11 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 use wasmtime::component::Component;
 
-use super::{ArtifactFault, Bundle, Loaded, Meta, Opened, Start, read};
+use super::{ArtifactFault, Bundle, Loaded, Meta, Opened, Start, read, sweep::PINS};
 use crate::{
     limits::Limits,
-    sandbox::{self, App, AppOptions, Engine, Folder, Lines, NotReleasable},
+    sandbox::{self, App, AppOptions, Engine, Folder, Isolation, Lines, NotReleasable},
+    tenant::TenantId,
 };
 
 /// A cache that cannot be used.
@@ -45,8 +46,11 @@ pub enum CacheFault {
     },
 }
 
+/// What the name of code begins with that can be rewound.
+const REWOUND: &str = "rewound-";
+
 /// The folders of a cache.
-const PARTS: [&str; 6] = ["", "code", "bundles", "functions-by-hash", "releases", "tmp"];
+const PARTS: [&str; 7] = ["", "code", "bundles", "functions-by-hash", "releases", "tmp", PINS];
 
 /// The cache.
 #[derive(Clone, Debug)]
@@ -89,16 +93,31 @@ impl Artifacts {
         self.folder.join("tmp")
     }
 
+    /// Where compiled code, unpacked bundles and a tenant's releases lie: what one who imports it reads.
+    #[must_use]
+    pub fn imported_from(&self, tenant: &TenantId) -> Vec<PathBuf> {
+        ["code", "bundles"].map(|part| self.folder.join(part)).into_iter().chain([self.releases(tenant)]).collect()
+    }
+
     /// Where compiled code, unpacked bundles and releases lie: what one who serves reads.
     #[must_use]
     pub fn served(&self) -> Vec<PathBuf> {
         ["code", "bundles", "releases"].map(|part| self.folder.join(part)).into()
     }
 
-    /// Where a compiler writes.
-    #[must_use]
-    pub fn compiled_into(&self) -> Vec<PathBuf> {
-        PARTS.iter().filter(|part| !part.is_empty()).map(|part| self.folder.join(part)).collect()
+    /// Where a compiler writes: of the releases, a tenant's own alone.
+    ///
+    /// # Errors
+    /// [`CacheFault`] if there is no such folder, and none can be made.
+    pub fn compiled_into(&self, tenant: &TenantId) -> Result<Vec<PathBuf>, CacheFault> {
+        let releases = self.releases(tenant);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&releases).map_err(|source| self.fault(source))?;
+        Ok(["code", "bundles", "functions-by-hash", "tmp"].map(|part| self.folder.join(part)).into_iter().chain([releases]).collect())
+    }
+
+    /// Where a tenant's releases lie.
+    pub(super) fn releases(&self, tenant: &TenantId) -> PathBuf {
+        self.folder.join("releases").join(tenant.as_str())
     }
 
     /// Makes the application of the built file at `path` ready: unpacks it, compiles it and makes its release, each unless that was done
@@ -139,6 +158,13 @@ impl Artifacts {
             }
             None => Vec::new(),
         };
+        let (rewound, not_rewound) = match options.isolation {
+            Isolation::Rewind => match sandbox::rewindable(component) {
+                Ok(rewound) => (Some(rewound), None),
+                Err(why) => (None, Some(why.to_string())),
+            },
+            Isolation::Request | Isolation::Reuse => (None, None),
+        };
         let (code, next) = match (opened.plan(), start) {
             (Some(plan), Start::Released | Start::ReleasedNow) => {
                 let place = self.release_place(engine, &opened, options, plan);
@@ -154,12 +180,13 @@ impl Artifacts {
                 (self.instrumented_place(engine, component), Next::Serve)
             }
             (None, _) => {
-                let place = self.folder.join("code").join(code_name(engine, component));
-                self.code(engine, path, &place, || Ok(Cow::Borrowed(component)))?;
+                let place =
+                    self.folder.join("code").join(format!("{}{}", rewound.as_ref().map_or("", |_| REWOUND), code_name(engine, component)));
+                self.code(engine, path, &place, || Ok(rewound.map_or(Cow::Borrowed(component), Cow::Owned)))?;
                 (place, Next::Serve)
             }
         };
-        Ok(Prepared { code, files, meta: opened.meta, next })
+        Ok(Prepared { code, files, meta: opened.meta, next, not_rewound })
     }
 
     /// The compiled code of a component whose state can be read.
@@ -179,7 +206,9 @@ impl Artifacts {
 
     fn bundle(&self, path: &Path, bundle: &[u8], limits: &Limits) -> Result<Vec<Folder>, ArtifactFault> {
         let folder = self.folder.join("bundles").join(digest(bundle));
-        if !folder.is_dir() {
+        if folder.is_dir() {
+            Self::touch(&folder);
+        } else {
             let refused = |source| ArtifactFault::Bundle { path: path.to_owned(), source };
             let temporary = tempfile::tempdir_in(self.folder.join("tmp")).map_err(|source| self.fault(source))?;
             Bundle::unpack(bundle, temporary.path(), limits.bundle_bytes).map_err(refused)?;
@@ -239,6 +268,25 @@ pub(super) fn is_made(place: &Path, start: Start) -> bool {
     place.is_file() && (start == Start::ReleasedNow || !super::release::is_bound(place))
 }
 
+impl Prepared {
+    /// Whether everything lies where this cache has it for `tenant`: what another process says is not believed.
+    #[must_use]
+    pub fn lies_in(&self, cache: &Path, tenant: &TenantId) -> bool {
+        let plain = |path: &Path| path.components().all(|part| matches!(part, PathPart::Normal(_) | PathPart::RootDir));
+        let within = |path: &Path, folder: &Path| plain(path) && path.parent() == Some(folder);
+        let releases = cache.join("releases").join(tenant.as_str());
+        let code = |path: &Path| within(path, &cache.join("code")) || within(path, &releases);
+        let bundles = cache.join("bundles");
+        let in_bundle =
+            |folder: &Folder| plain(&folder.host) && folder.host.strip_prefix(&bundles).is_ok_and(|rest| rest.components().count() > 0);
+        let next = match &self.next {
+            Next::Serve => true,
+            Next::Release { place } => within(place, &releases),
+        };
+        code(&self.code) && next && self.files.iter().all(in_bundle)
+    }
+}
+
 /// A built file that was checked, unpacked and compiled.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Prepared {
@@ -250,6 +298,8 @@ pub struct Prepared {
     pub meta: Option<Meta>,
     /// What has to be done yet.
     pub next: Next,
+    /// Why its instances cannot be rewound, if that was asked.
+    pub not_rewound: Option<String>,
 }
 
 /// Code that is mapped in this process, by where it lies.
@@ -315,6 +365,7 @@ impl Prepared {
                 .map_err(|error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") })?,
         };
         options.files.clone_from(&self.files);
+        options.not_rewound.clone_from(&self.not_rewound);
         options.plan = self.meta.as_ref().and_then(|meta| meta.plan.clone()).filter(|_| start == Start::EachInstance);
         let code = match &self.next {
             Next::Release { place } if start == Start::Released => place,
@@ -339,7 +390,9 @@ pub(super) fn engine_name(engine: &Engine) -> String {
 
 /// The code at `place`, if it is there and whole.
 pub(super) fn found(engine: &Engine, place: &Path) -> Option<Component> {
-    place.is_file().then(|| deserialize(engine.wasmtime(), place).ok()).flatten()
+    let found = place.is_file().then(|| deserialize(engine.wasmtime(), place).ok()).flatten()?;
+    Artifacts::touch(place);
+    Some(found)
 }
 
 /// Gives a folder its name, unless another process was faster.

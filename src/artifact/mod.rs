@@ -11,6 +11,7 @@ mod cache;
 mod release;
 mod sections;
 mod served;
+mod sweep;
 mod terms;
 
 use std::{
@@ -26,6 +27,7 @@ pub use self::{
     release::Drawn,
     sections::{BUNDLE, Custom, META, Parts, Shape, Summary, append, parts, summary},
     served::static_folders,
+    sweep::{Pins, Staging, Swept},
     terms::Terms,
 };
 use crate::{
@@ -33,6 +35,10 @@ use crate::{
     limits::Limits,
     sandbox::{App, BadComponent, Plan, Report},
 };
+
+/// What a builder may say: bytes of it, and entries of a list that the host keeps.
+const META_BYTES: usize = 256 << 10;
+const META_ENTRIES: usize = 64;
 
 /// What the builder says of an application; for people, and for the next build. JSON in the section `wasgi:meta`.
 #[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -165,7 +171,7 @@ impl ArtifactFault {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Invalid { detail, .. } if detail.contains("pooling allocator") => "it needs more than `--memory` allows",
+            Self::World { fault: BadComponent::Memory { .. }, .. } => "`--memory` gives it more",
             Self::Invalid { .. } => "it is damaged, or uses a proposal of WebAssembly that wasgi does not offer",
             Self::World { .. } => "build it with `wasgi build`, or for the world in wit/gateway.wit",
             Self::Unreleased { fault: GuestFault::Raised(_), .. } => "its environment is what `-e` and `--env-file` give, and nothing else",
@@ -194,7 +200,16 @@ struct Opened<'a> {
 impl<'a> Opened<'a> {
     fn of(path: &'a Path, bytes: &'a [u8]) -> Result<Self, ArtifactFault> {
         let parts = parts(bytes).map_err(|shape| ArtifactFault::Shape { path: path.to_owned(), shape })?;
-        let meta = parts.meta.and_then(|meta| serde_json::from_slice(meta).ok());
+        let meta: Option<Meta> = parts.meta.filter(|meta| meta.len() <= META_BYTES).and_then(|meta| serde_json::from_slice(meta).ok());
+        let is_modest = |meta: &Meta| {
+            let most = [meta.static_files.len(), meta.kept_folders.len(), meta.environment.len()].into_iter().max();
+            most.is_none_or(|most| most <= META_ENTRIES)
+        };
+        // What every process keeps of an application has its bounds.
+        if parts.meta.is_some_and(|meta| meta.len() > META_BYTES) || !meta.as_ref().is_none_or(is_modest) {
+            let why = format!("what its builder says has more than {META_BYTES} bytes, or {META_ENTRIES} folders or variables");
+            return Err(ArtifactFault::Shape { path: path.to_owned(), shape: Shape::Broken(why) });
+        }
         Ok(Self { parts, meta })
     }
 

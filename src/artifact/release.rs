@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, GuestFault, HostFault},
-    sandbox::{App, AppOptions, Engine, Instance, Plan, Report, snapshot},
+    sandbox::{App, AppOptions, Engine, Instance, Isolation, Plan, Report, rewindable, snapshot},
 };
 
 /// What the lines of an import carry as their request.
@@ -37,12 +37,15 @@ impl Artifacts {
         add(digest(opened.parts.component).as_bytes());
         add(digest(opened.parts.bundle.unwrap_or_default()).as_bytes());
         add(plan.json().as_bytes());
+        if options.isolation == Isolation::Rewind {
+            add(b"rewind");
+        }
         for storage in &options.storage {
             add(storage.limit.to_string().as_bytes());
             storage.folders.iter().for_each(|folder| add(folder.guest.as_bytes()));
         }
         let name = format!("{}-{}-{}.cwasm", environment(&options.environment), hex(&sum.finalize()), engine_name(engine));
-        self.folder().join("releases").join(options.log.tenant().as_str()).join(name)
+        self.releases(options.log.tenant()).join(name)
     }
 
     /// The release at `place`, or a new one.
@@ -63,7 +66,10 @@ impl Artifacts {
             return Ok((component, None));
         }
         let drawn = Self::draw(engine, path, prepared, options).await?;
-        let component = self.keep_release(engine, path, &drawn.component, &options.environment, place, drawn.used_storage)?;
+        let component = self.keep_release(engine, path, &drawn.component, (options.isolation, place), drawn.used_storage)?;
+        if let Err(error) = self.forget_releases(options.log.tenant(), Some(place)) {
+            tracing::warn!("old releases cannot be removed: {error}");
+        }
         Ok((component, Some(drawn.report)))
     }
 
@@ -90,14 +96,14 @@ impl Artifacts {
         engine: &Engine,
         path: &Path,
         component: &[u8],
-        variables: &[(String, String)],
-        place: &Path,
+        (isolation, place): (Isolation, &Path),
         used_storage: bool,
     ) -> Result<Component, ArtifactFault> {
         let folder = place.parent().unwrap_or(place);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
-        let component = self.compiled(engine, path, place, component)?;
-        forget_others(place, &environment(variables));
+        // What was eligible before it was drawn is now: only its data has changed.
+        let rewound = (isolation == Isolation::Rewind).then(|| rewindable(component).ok()).flatten();
+        let component = self.compiled(engine, path, place, rewound.as_deref().unwrap_or(component))?;
         if used_storage {
             fs::write(binding(place), "").map_err(|source| self.fault(source))?;
         }
@@ -151,15 +157,4 @@ fn environment(variables: &[(String, String)]) -> String {
         sum.update(part.as_bytes());
     }
     hex(&sum.finalize())
-}
-
-/// Removes the tenant's releases under other environments: they hold what these were. Who runs one of them has it mapped, and goes on.
-fn forget_others(place: &Path, environment: &str) {
-    let is_other = |path: &Path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with(environment));
-    let others = place.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
-    for other in others.filter(|other| is_other(&other.path())) {
-        if let Err(error) = fs::remove_file(other.path()) {
-            tracing::warn!("an old release, {}, cannot be removed: {error}", other.path().display());
-        }
-    }
 }

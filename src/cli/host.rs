@@ -11,7 +11,8 @@ use std::{
 
 use notify::{RecursiveMode, Watcher, recommended_watcher};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tempfile::NamedTempFile;
+use tokio::sync::{RwLock, mpsc};
 
 use super::{
     args,
@@ -26,7 +27,7 @@ use crate::{
     config::{HostConfig, Mistakes},
     exchange::Tasks,
     stage::Refused,
-    supervisor::{AppName, Bound, Deployed, Host, Origin, Wish},
+    supervisor::{AppName, Bound, Deployed, Host, Origin, Turns, Wish},
     telemetry,
     tenant::TenantId,
 };
@@ -53,10 +54,18 @@ fn told(mistakes: &Mistakes) -> Failure {
 pub(super) fn run(file: &Path, typed: &args::Serve) -> Result<(), Failure> {
     let mut config = read(file, &typed.common)?;
     config.plan.require_sandbox |= typed.require_sandbox;
+    config.plan.rewind.verify |= typed.verify_rewind;
     super::app::artifacts(&args::Common { cache_dir: Some(config.plan.cache.clone()) })?;
     telemetry::start(&config.plan.format);
-    let desk =
-        Desk { file: file.to_owned(), cache: typed.common.cache_dir.clone(), state: config.plan.state.clone(), host: Mutex::default() };
+    let desk = Desk {
+        file: file.to_owned(),
+        cache: typed.common.cache_dir.clone(),
+        state: config.plan.state.clone(),
+        host: Mutex::default(),
+        turns: Mutex::default(),
+        changing: RwLock::default(),
+        writing: Mutex::default(),
+    };
     desk.prepare().map_err(|error| Failure::failed(format!("{} cannot be used: {error}", config.plan.state.display()), ""))?;
     let _alone = desk.alone()?;
     super::app::runtime()?.block_on(serve(config, Arc::new(desk)))
@@ -73,9 +82,11 @@ async fn serve(config: HostConfig, desk: Arc<Desk>) -> Result<(), Failure> {
         host.stop().await;
         return Err(Failure::failed(format!("the admin listener: {error}"), ""));
     }
-    let wishes = desk.wishes(&config)?;
-    let count = wishes.len();
-    Talk.step("load", &format!("{count} applications"));
+    let Found { wishes, mistakes, .. } = desk.wishes(&config)?;
+    Talk.step("load", &format!("{} applications", wishes.len()));
+    for mistakes in &mistakes {
+        told(mistakes).print();
+    }
     let failed = tokio::select! {
         failed = host.deploy_all(wishes) => failed,
         _ = signals.next() => {
@@ -97,10 +108,14 @@ async fn serve(config: HostConfig, desk: Arc<Desk>) -> Result<(), Failure> {
         ready(&format!("http://{address}"));
     }
     while signals.next().await == Asked::Reload {
-        match desk.reload().await {
-            Ok(done) => Talk.step("reload", &done),
-            Err(why) => Talk.warn(&why),
-        }
+        // Beside it, a stop is heard.
+        let desk = Arc::clone(&desk);
+        tasks.spawn(async move {
+            match desk.reload().await {
+                Ok(done) => Talk.step("reload", &done),
+                Err(why) => Talk.warn(&why),
+            }
+        });
     }
     stop(&host).await;
     tasks.break_off();
@@ -138,6 +153,12 @@ struct Desk {
     cache: Option<PathBuf>,
     state: PathBuf,
     host: Mutex<Option<Arc<Host>>>,
+    /// Who changes what is remembered of an application: one at a time.
+    turns: Mutex<Turns>,
+    /// Read-locked by each change of one application, and write-locked by who looks at all of them.
+    changing: RwLock<()>,
+    /// Held by who writes which applications are suspended.
+    writing: Mutex<()>,
 }
 
 impl Desk {
@@ -162,43 +183,52 @@ impl Desk {
     }
 
     /// All that is to be served.
-    fn wishes(&self, config: &HostConfig) -> Result<Vec<Wish>, Failure> {
-        let failed = |error: io::Error| Failure::failed(format!("{} cannot be read: {error}", self.state.display()), "");
-        let mut wishes = config.wishes.clone();
-        for wish in self.asked_for(config).map_err(failed)?.into_iter().chain(found(config)) {
-            if !wishes.iter().any(|other| other.name == wish.name) {
-                wishes.push(wish);
+    fn wishes(&self, config: &HostConfig) -> Result<Found, Failure> {
+        let failed = |error: io::Error| Failure::failed(format!("what is to be served cannot be read: {error}"), "");
+        let mut all = Found { wishes: config.wishes.clone(), ..Found::default() };
+        for other in [self.asked_for(config).map_err(failed)?, found(config).map_err(failed)?] {
+            for wish in other.wishes {
+                if !all.wishes.iter().any(|other| other.name == wish.name) {
+                    all.wishes.push(wish);
+                }
             }
+            all.kept.extend(other.kept);
+            all.mistakes.extend(other.mistakes);
         }
         let suspended = self.suspended();
-        for wish in &mut wishes {
+        for wish in &mut all.wishes {
             wish.suspended |= suspended.contains(&wish.name.to_string());
         }
-        Ok(wishes)
+        Ok(all)
     }
 
     /// What was asked for over the admin socket.
-    fn asked_for(&self, config: &HostConfig) -> io::Result<Vec<Wish>> {
-        let mut wishes = Vec::new();
+    fn asked_for(&self, config: &HostConfig) -> io::Result<Found> {
+        let mut all = Found::default();
         let folder = self.state.join("apps");
         for entry in fs::read_dir(&folder)? {
             let file = entry?.path();
             if file.extension().is_some_and(|ending| ending == "toml") {
-                match config.drop_in(&file, &fs::read_to_string(&file)?, &folder) {
-                    Ok(wish) => wishes.push(Wish { origin: Origin::Admin, ..wish }),
-                    Err(mistakes) => told(&mistakes).print(),
-                }
+                // Its name is what `table_of` gave it.
+                let name = file.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.split_once('.'));
+                let wish = config.drop_in(&file, &fs::read_to_string(&file)?, &folder);
+                all.add(wish, Origin::Admin, name.and_then(|(tenant, app)| named(tenant, app)));
             }
         }
-        Ok(wishes)
+        Ok(all)
     }
 
     async fn look(&self) -> Result<String, String> {
+        let _alone = self.changing.write().await;
         let (host, config) = (self.host()?, self.config()?);
-        let wishes: Vec<_> = found(&config);
-        let count = wishes.len();
-        let failed = host.reload(wishes, Origin::Folder).await;
-        summary(count, &failed)
+        let mut all = found(&config).map_err(|error| format!("it cannot be read: {error}"))?;
+        let suspended = self.suspended();
+        for wish in &mut all.wishes {
+            wish.suspended |= suspended.contains(&wish.name.to_string());
+        }
+        let count = all.wishes.len();
+        let failed = host.reload(all.wishes, &all.kept, Origin::Folder).await;
+        summary(count, &failed, &all.mistakes)
     }
 
     fn suspended(&self) -> BTreeSet<String> {
@@ -207,6 +237,7 @@ impl Desk {
     }
 
     fn remember_suspended(&self, name: &AppName, suspended: bool) -> io::Result<()> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut names = self.suspended();
         if suspended {
             names.insert(name.to_string());
@@ -222,18 +253,22 @@ impl Desk {
         let mut sum = Sha256::new();
         let mut file = fs::File::open(source).map_err(failed)?;
         io::copy(&mut file, &mut sum).map_err(failed)?;
-        let kept = self.state.join("apps").join(format!("{}.wasm", hex(&sum.finalize())));
+        let folder = self.state.join("apps");
+        let kept = folder.join(format!("{}.wasm", hex(&sum.finalize())));
         if !kept.is_file() {
-            let new = kept.with_extension("new");
-            fs::copy(source, &new)
-                .and_then(|_| fs::rename(&new, &kept))
-                .map_err(|error| format!("{} cannot be kept: {error}", source.display()))?;
+            let copy = |mut new: NamedTempFile| {
+                io::copy(&mut fs::File::open(source)?, &mut new)?;
+                new.as_file().sync_all()?;
+                Ok(new.persist(&kept)?)
+            };
+            NamedTempFile::new_in(&folder).and_then(copy).map_err(|error| format!("{} cannot be kept: {error}", source.display()))?;
         }
         Ok(kept)
     }
 
-    /// Removes copies that no application has any more.
+    /// Removes copies that no application has any more; none while one may be on its way to a table, for that deployment looks here again.
     fn forget_copies(&self) -> io::Result<()> {
+        let Ok(_alone) = self.changing.try_write() else { return Ok(()) };
         let entries: Vec<_> = fs::read_dir(self.state.join("apps"))?.collect::<io::Result<_>>()?;
         let paths = |ending: &'static str| {
             entries.iter().map(fs::DirEntry::path).filter(move |path| path.extension().is_some_and(|found| found == ending))
@@ -246,6 +281,31 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    fn turn(&self, name: &AppName) -> Arc<tokio::sync::Mutex<()>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).of(name)
+    }
+
+    /// Deploys what `table` says, from a copy of its own, and remembers it.
+    async fn deploy_copy(&self, host: &Arc<Host>, wish: Wish, table: &str) -> Result<Deployed, String> {
+        let copy = self.copy(&wish.file)?;
+        let mut document: toml::Table = table.parse().map_err(|error| format!("{error}"))?;
+        if let Some(app) = document
+            .get_mut("app")
+            .and_then(toml::Value::as_array_mut)
+            .and_then(|apps| apps.first_mut())
+            .and_then(toml::Value::as_table_mut)
+        {
+            app.insert("source".to_owned(), copy.display().to_string().into());
+        }
+        let name = wish.name.clone();
+        let suspended = wish.suspended || self.suspended().contains(&name.to_string());
+        let deployed = host.deploy(Wish { file: copy, origin: Origin::Admin, suspended, ..wish }).await;
+        let deployed = deployed.map_err(|refused| explained(&name, &refused))?;
+        write(&self.table_of(&name), &document.to_string())
+            .map_err(|error| format!("{name} is served, and will not be after a restart: {error}"))?;
+        Ok(deployed)
     }
 
     fn table_of(&self, name: &AppName) -> PathBuf {
@@ -263,12 +323,35 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(new, path)
 }
 
-fn summary(count: usize, failed: &[(AppName, Refused)]) -> Result<String, String> {
-    if failed.is_empty() {
+/// What was found that is to be served.
+#[derive(Default)]
+struct Found {
+    wishes: Vec<Wish>,
+    /// Of those it is not known what they are to be: they stay as they are.
+    kept: BTreeSet<AppName>,
+    mistakes: Vec<Mistakes>,
+}
+
+impl Found {
+    fn add(&mut self, wish: Result<Wish, Mistakes>, origin: Origin, name: Option<AppName>) {
+        match wish {
+            Ok(wish) => self.wishes.push(Wish { origin, ..wish }),
+            Err(mistakes) => {
+                self.kept.extend(name);
+                self.mistakes.push(mistakes);
+            }
+        }
+    }
+}
+
+fn summary(count: usize, failed: &[(AppName, Refused)], mistakes: &[Mistakes]) -> Result<String, String> {
+    if failed.is_empty() && mistakes.is_empty() {
         return Ok(format!("{count} applications are as they should be"));
     }
-    let told: Vec<_> = failed.iter().map(|(name, refused)| explained(name, refused)).collect();
-    Err(format!("{} of {count} applications are not deployed; what was served before is served on\n{}", failed.len(), told.join("\n")))
+    let told = failed.iter().map(|(name, refused)| explained(name, refused)).chain(mistakes.iter().map(ToString::to_string));
+    let (bad, all) = (failed.len() + mistakes.len(), count + mistakes.len());
+    let told: Vec<_> = told.collect();
+    Err(format!("{bad} of {all} applications are not deployed; what was served before is served on\n{}", told.join("\n")))
 }
 
 fn explained(name: &AppName, Refused { what, detail, hint }: &Refused) -> String {
@@ -278,26 +361,27 @@ fn explained(name: &AppName, Refused { what, detail, hint }: &Refused) -> String
 }
 
 /// What lies in the watched folder.
-fn found(config: &HostConfig) -> Vec<Wish> {
-    let Some(watch) = &config.watch else { return Vec::new() };
-    let files = fs::read_dir(&watch.folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let files = files.filter(|file| file.extension().is_some_and(|ending| ending == "wasm"));
-    let wish = |file: PathBuf| {
-        let name = TenantId::new(&file.file_stem()?.to_string_lossy()).ok()?;
+fn found(config: &HostConfig) -> io::Result<Found> {
+    let mut all = Found::default();
+    let Some(watch) = &config.watch else { return Ok(all) };
+    for entry in fs::read_dir(&watch.folder)? {
+        let file = entry?.path();
+        if file.extension().is_none_or(|ending| ending != "wasm") {
+            continue;
+        }
+        let Some(name) = file.file_stem().and_then(|stem| TenantId::new(&stem.to_string_lossy()).ok()) else {
+            tracing::warn!("{} is not served: its name is to be 1 to 63 of a-z, 0-9 and -", file.display());
+            continue;
+        };
         let place = match &watch.domain {
             Some(domain) => format!("host = {:?}\n", format!("{name}.{domain}")),
             None => format!("path = \"/{name}\"\n"),
         };
         let table = format!("[[app]]\ntenant = \"{name}\"\nsource = {:?}\n{place}", file.display().to_string());
-        match config.drop_in(&file, &table, &watch.folder) {
-            Ok(wish) => Some(Wish { origin: Origin::Folder, ..wish }),
-            Err(mistakes) => {
-                tracing::warn!("{}: {mistakes}", file.display());
-                None
-            }
-        }
-    };
-    files.filter_map(wish).collect()
+        let wish = config.drop_in(&file, &table, &watch.folder);
+        all.add(wish, Origin::Folder, named(name.as_str(), name.as_str()));
+    }
+    Ok(all)
 }
 
 fn named(tenant: &str, app: &str) -> Option<AppName> {
@@ -306,16 +390,20 @@ fn named(tenant: &str, app: &str) -> Option<AppName> {
 
 impl Operator for Desk {
     async fn reload(&self) -> Result<String, String> {
+        let _alone = self.changing.write().await;
         let (host, config) = (self.host()?, self.config()?);
-        let wishes = self.wishes(&config).map_err(|failure| failure.text())?;
+        if let Some(fixed) = host.plan().unlike(&config.plan) {
+            tracing::warn!("{fixed} of {} has changed, and is taken over by a restart only", self.file.display());
+        }
+        let Found { wishes, kept, mistakes } = self.wishes(&config).map_err(|failure| failure.text())?;
         let mut failed = Vec::new();
         let count = wishes.len();
         let (folder, rest): (Vec<_>, Vec<_>) = wishes.into_iter().partition(|wish| wish.origin == Origin::Folder);
         let (asked, configured): (Vec<_>, Vec<_>) = rest.into_iter().partition(|wish| wish.origin == Origin::Admin);
         for (wishes, origin) in [(configured, Origin::Configuration), (asked, Origin::Admin), (folder, Origin::Folder)] {
-            failed.extend(host.reload(wishes, origin).await);
+            failed.extend(host.reload(wishes, &kept, origin).await);
         }
-        summary(count, &failed)
+        summary(count, &failed, &mistakes)
     }
 
     async fn deploy(&self, table: String) -> Result<String, String> {
@@ -325,28 +413,16 @@ impl Operator for Desk {
         if config.wishes.iter().any(|other| other.name == wish.name) {
             return Err(format!("{} stands in {}: change it there, and reload", wish.name, self.file.display()));
         }
-        let copy = self.copy(&wish.file)?;
-        let mut document: toml::Table = table.parse().map_err(|error| format!("{error}"))?;
-        if let Some(app) = document
-            .get_mut("app")
-            .and_then(toml::Value::as_array_mut)
-            .and_then(|apps| apps.first_mut())
-            .and_then(toml::Value::as_table_mut)
-        {
-            app.insert("source".to_owned(), copy.display().to_string().into());
-        }
         let name = wish.name.clone();
-        let suspended = self.suspended().contains(&name.to_string());
-        let deployed = host.deploy(Wish { file: copy, origin: Origin::Admin, suspended: wish.suspended || suspended, ..wish }).await;
-        let Deployed { version, unchanged } = match deployed {
-            Ok(deployed) => deployed,
-            Err(refused) => {
-                self.forget_copies().unwrap_or_default();
-                return Err(explained(&name, &refused));
-            }
+        let turn = self.turn(&name);
+        let _alone = turn.lock().await;
+        let served = {
+            let _one_of_many = self.changing.read().await;
+            self.deploy_copy(&host, wish, &table).await
         };
-        let kept = write(&self.table_of(&name), &document.to_string()).and_then(|()| self.forget_copies());
-        kept.map_err(|error| format!("{name} is served, and will not be after a restart: {error}"))?;
+        let forgotten = self.forget_copies();
+        let Deployed { version, unchanged } = served?;
+        forgotten.map_err(|error| format!("{name} is served, and copies of what was before lie in {}: {error}", folder.display()))?;
         Ok(if unchanged {
             format!("{name} is served as version {version}, as before")
         } else {
@@ -354,22 +430,35 @@ impl Operator for Desk {
         })
     }
 
-    async fn undeploy(&self, tenant: String, app: String) -> Option<String> {
+    async fn undeploy(&self, tenant: String, app: String) -> Option<Result<String, String>> {
         let name = named(&tenant, &app)?;
         let host = self.host().ok()?;
-        let forgotten = fs::remove_file(self.table_of(&name)).is_ok();
-        let served = host.undeploy(&name).await;
-        self.remember_suspended(&name, false).unwrap_or_default();
+        let origin = host.origin(&name);
+        if matches!(origin, Some(Origin::Configuration | Origin::Folder)) {
+            let place = if origin == Some(Origin::Folder) { "the watched folder".to_owned() } else { self.file.display().to_string() };
+            return Some(Err(format!("{name} stands in {place}: take it out there; or `wasgi suspend` it")));
+        }
+        let turn = self.turn(&name);
+        let _alone = turn.lock().await;
+        let (forgotten, served) = {
+            let _one_of_many = self.changing.read().await;
+            let forgotten = fs::remove_file(self.table_of(&name)).is_ok();
+            self.remember_suspended(&name, false).unwrap_or_default();
+            (forgotten, host.undeploy(&name).await)
+        };
         self.forget_copies().unwrap_or_default();
-        (served || forgotten).then(|| format!("{name} is served no longer"))
+        (served || forgotten).then(|| Ok(format!("{name} is served no longer")))
     }
 
     async fn suspend(&self, tenant: String, app: String, suspended: bool) -> Option<Result<String, String>> {
         let name = named(&tenant, &app)?;
         let host = self.host().ok()?;
+        let turn = self.turn(&name);
+        let _alone = turn.lock().await;
+        let _one_of_many = self.changing.read().await;
         let done = host.suspend(&name, suspended).await?;
         Some(match done {
-            Ok(_) => self
+            Ok(()) => self
                 .remember_suspended(&name, suspended)
                 .map_err(|error| format!("it will not be so after a restart: {error}"))
                 .map(|()| format!("{name} is {}", if suspended { "suspended" } else { "served" })),

@@ -8,6 +8,7 @@ use super::{args, build::plain, fault::Failure};
 use crate::{
     artifact::{self, ArtifactFault, Meta, Parts, Summary},
     limits::{Amount, Limits},
+    sandbox,
 };
 
 /// What an application may touch: the whole of it, until a configuration grants more.
@@ -51,6 +52,7 @@ fn json(bytes: &[u8], parts: Parts<'_>, summary: &Summary, meta: Option<&Meta>, 
         },
         "limits": limits,
         "may_touch": MAY_TOUCH,
+        "not_rewound": sandbox::rewindable(parts.component).err().map(|why| why.to_string()),
         "meta": meta,
     });
     format!("{value:#}\n")
@@ -77,6 +79,10 @@ fn text(bytes: &[u8], parts: Parts<'_>, summary: &Summary, meta: Option<&Meta>, 
         line("exports", export.clone());
     }
     line("touches", MAY_TOUCH.to_owned());
+    line(
+        "rewind",
+        sandbox::rewindable(parts.component).map_or_else(|why| format!("no: {why}"), |_| "can be (`--isolation rewind`)".to_owned()),
+    );
     for limit in Limits::TABLE {
         line("limit", format!("--{} {}", limit.flag, Amount(limit.default, limit.unit)));
     }

@@ -23,12 +23,12 @@ use crate::{
     limits::{Amount, Limits, Unit},
     sandbox::Strictness,
     stage::Refused,
-    supervisor::{AppName, Bound, DEFAULT_GROUP, Group, Host, LogPlan, Origin, Plan, Wish},
+    supervisor::{AppName, Bound, CACHE_BYTES, DEFAULT_GROUP, Group, Host, LogPlan, Origin, Plan, Rewinding, Wish},
     tenant::Mount,
 };
 
-/// Rows for one application and its tenant.
-const ROWS: usize = 2;
+/// Rows for a tenant, and for the versions of its one application, some of which may be on their way out.
+const ROWS: usize = 16;
 
 pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     app::raise_open_files();
@@ -46,6 +46,7 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     let tenant = options.log.tenant().clone();
     let wish = Wish {
         name: AppName { app: tenant.to_string(), tenant },
+        given: file.clone(),
         file: file.clone(),
         hosts: Vec::new(),
         mount: mount.script_name().to_owned(),
@@ -61,6 +62,7 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
     let plan = Plan {
         groups: vec![Group { name: DEFAULT_GROUP.to_owned(), workers: workers(typed.workers), bind: typed.bind }],
         cache: app::artifacts(&typed.common)?.folder().to_owned(),
+        cache_bytes: CACHE_BYTES,
         state: state.path().to_owned(),
         rows: ROWS,
         limits: limits.clone(),
@@ -69,6 +71,7 @@ pub(super) fn run(typed: args::Serve) -> Result<(), Failure> {
         format: super::log_format(typed.access_log.map(Into::into)).with_lines(typed.log_format.into()),
         logs: LogPlan::Terminal,
         require_sandbox: typed.require_sandbox,
+        rewind: Rewinding { way: typed.rewind.map(Into::into), verify: typed.verify_rewind },
         stages: 1,
     };
     crate::telemetry::start(&plan.format);

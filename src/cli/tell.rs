@@ -13,6 +13,8 @@ use serde_json::Value;
 use super::{app, args, environment, fault::Failure, host};
 use crate::{
     admin::client::{Answering, ask},
+    build::Settings,
+    config::project::{self, Wrong},
     limits::{Amount, Unit},
 };
 
@@ -75,8 +77,10 @@ fn table(typed: &args::Deploy) -> Result<String, Failure> {
     if let Some(check) = &typed.check {
         set("check", check.clone().into());
     }
-    if matches!(typed.isolation, args::IsolationName::Reuse) {
-        set("isolation", "reuse".into());
+    match typed.isolation {
+        args::IsolationName::Request => {}
+        args::IsolationName::Rewind => set("isolation", "rewind".into()),
+        args::IsolationName::Reuse => set("isolation", "reuse".into()),
     }
     if typed.data {
         set("data", true.into());
@@ -218,7 +222,19 @@ fn shown(now: &Value, before: Option<&Value>) -> String {
 pub(super) fn config(typed: &args::Config) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match &typed.verb {
-        args::ConfigVerb::Schema => writeln!(stdout, "{:#}", crate::config::schema()).unwrap_or_default(),
+        args::ConfigVerb::Schema { app } => {
+            let schema = if *app { project::schema() } else { crate::config::schema() };
+            writeln!(stdout, "{schema:#}").unwrap_or_default();
+        }
+        args::ConfigVerb::Check { file, .. } if is_project(file) => {
+            checked(file)?;
+            writeln!(stdout, "{} is right", file.display()).unwrap_or_default();
+        }
+        args::ConfigVerb::Show { file, json, .. } if is_project(file) => {
+            let settings = checked(file)?;
+            let text = if *json { serde_json::to_string(&settings).ok() } else { toml::to_string(&settings).ok() };
+            writeln!(stdout, "{}", text.unwrap_or_default().trim_end()).unwrap_or_default();
+        }
         args::ConfigVerb::Check { file, common } => {
             let config = host::read(file, common)?;
             writeln!(stdout, "{} is right: {} applications", file.display(), config.wishes.len()).unwrap_or_default();
@@ -230,6 +246,22 @@ pub(super) fn config(typed: &args::Config) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn is_project(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == "wasgi.toml")
+}
+
+/// An application's file; every mistake in it is told.
+fn checked(file: &Path) -> Result<Settings, Failure> {
+    let read = project::check(file).map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display()), ""))?;
+    read.map_err(|wrong| match wrong {
+        Wrong::Shape(mistakes) => Failure::usage(
+            format!("the configuration is wrong\n\n{}", mistakes.to_string().trim_end()),
+            "`wasgi config schema --app` says what may stand there",
+        ),
+        Wrong::Meaning(fault) => Failure::from(*fault),
+    })
 }
 
 fn shown_as_json(config: &crate::config::HostConfig) -> String {

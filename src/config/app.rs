@@ -68,6 +68,7 @@ impl Parse<'_, '_> {
             tenant,
             isolation: match app.text("isolation") {
                 Some(("reuse", _)) => Isolation::Reuse,
+                Some(("rewind", _)) => Isolation::Rewind,
                 _ => Isolation::Request,
             },
             strictness: if app.switch("strict") { Strictness::Strict } else { Strictness::Plain },
@@ -76,6 +77,7 @@ impl Parse<'_, '_> {
             limits,
         };
         Some(Wish {
+            given: file.clone(),
             file,
             hosts: self.hosts(app),
             mount: self.mount(app),

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     environ::{Forwarding, Proxies},
     limits::{Amount, LimitFault, Limits, Unit},
-    supervisor::{DEFAULT_GROUP, Group, LogPlan, Plan, Wish},
+    sandbox::Way,
+    supervisor::{CACHE_BYTES, DEFAULT_GROUP, Group, LogPlan, Plan, Rewinding, Wish, meet},
     telemetry::{Format, Style},
     tenant::TenantId,
 };
@@ -158,7 +159,7 @@ impl Parse<'_, '_> {
         let set = self.set(self.root.section("defaults"), "limits", Scope::Host, "defaults.limits");
         let defaults = self.applied(&Limits::default(), &[(&set, "defaults.limits")], &ceilings, self.root.section("defaults")).0;
         let groups = self.groups(host);
-        let tenants = self.tenants(&groups);
+        let tenants = self.tenants(&groups, &ceilings);
         let context = Context { defaults: set, tenants, ceilings: ceilings.clone(), state: state.clone() };
         let (mut wishes, mut settings) = (Vec::new(), Vec::new());
         for (number, app) in self.root.sections("app").into_iter().enumerate() {
@@ -177,20 +178,60 @@ impl Parse<'_, '_> {
             domain: watch.text("domain").map(|(domain, _)| domain.trim_start_matches('.').to_owned()),
         });
         let time = |name: &str, most: u64| Duration::from_millis(host.amount(name, Unit::Millis).unwrap_or(most));
+        let max_apps = usize::try_from(host.number("max_apps").unwrap_or(MAX_APPS)).unwrap_or(usize::MAX);
         let plan = Plan {
             groups,
             logs: self.logs(&state),
-            rows: usize::try_from(host.number("max_apps").unwrap_or(MAX_APPS)).unwrap_or(usize::MAX).saturating_mul(2).min(200_000),
+            // A tenant, an application, and the version that it replaces.
+            rows: max_apps.saturating_mul(3).min(300_000),
             limits: defaults.clone(),
             proxies: self.proxies(),
             stop_grace: time("stop_grace", 30_000),
             format: self.format(),
             require_sandbox: host.switch("require_sandbox"),
+            rewind: Rewinding {
+                way: match host.text("rewind") {
+                    Some(("userfaultfd", _)) => Some(Way::Userfaultfd),
+                    Some(_) => Some(Way::Private),
+                    None => None,
+                },
+                verify: host.switch("verify_rewind"),
+            },
             stages: usize::try_from(host.number("stages").unwrap_or(1)).unwrap_or(1),
+            cache_bytes: host.amount("max_cache", Unit::Bytes).unwrap_or(CACHE_BYTES),
             cache,
             state,
         };
+        self.judge(max_apps, &wishes, watch.as_ref());
         HostConfig { plan, wishes, admin, watch, settings, defaults, ceilings, context }
+    }
+
+    /// Looks at all of it together.
+    fn judge(&mut self, max_apps: usize, wishes: &[Wish], watch: Option<&Watch>) {
+        let apps = self.root.sections("app");
+        // Wishes that are no applications have no place.
+        if apps.len() == wishes.len() {
+            for (number, (wish, app)) in wishes.iter().zip(&apps).enumerate() {
+                if let Some(other) = wishes.iter().take(number).find(|other| other.group == wish.group && meet(other, wish)) {
+                    let at = app.get("host").or_else(|| app.get("path")).map_or_else(|| app.at(), |node| node.at.clone());
+                    let found = format!("`app[{number}]` is served at the same host and path as {}", other.name);
+                    self.reader.wrong(&at, found, "give it another `host` or `path`");
+                }
+            }
+        }
+        if wishes.len() > max_apps {
+            let at = self.root.section("host").get("max_apps").map_or_else(|| self.root.at(), |node| node.at.clone());
+            self.reader.wrong(
+                &at,
+                format!("there are {} applications", wishes.len()),
+                format!("at most {max_apps}, or what `[host] max_apps` says"),
+            );
+        }
+        if let Some(watch) = watch.filter(|watch| !watch.folder.is_dir()) {
+            let section = self.root.section("watch");
+            let at = section.get("folder").map_or_else(|| section.at(), |node| node.at.clone());
+            self.reader.wrong(&at, format!("`watch.folder`: {} is no folder", watch.folder.display()), "make it first");
+        }
     }
 
     /// Limits that were set in a table, each where it may be.
@@ -310,7 +351,7 @@ impl Parse<'_, '_> {
         addresses
     }
 
-    fn tenants(&mut self, groups: &[Group]) -> BTreeMap<TenantId, Tenant> {
+    fn tenants(&mut self, groups: &[Group], ceilings: &Limits) -> BTreeMap<TenantId, Tenant> {
         let mut tenants = BTreeMap::new();
         for (number, tenant) in self.root.sections("tenant").into_iter().enumerate() {
             let Some((name, at)) = tenant.text("name") else {
@@ -322,6 +363,8 @@ impl Parse<'_, '_> {
                 self.reader.wrong(at, format!("`tenant[{number}].worker_group` is {group:?}"), "there is no [[worker_group]] of this name");
             }
             let limits = self.set(tenant, "limits", Scope::Tenant, &format!("tenant[{number}].limits"));
+            // What is out of range is told here, and not where it is inherited.
+            self.applied(&Limits::default(), &[(&limits, "tenant")], ceilings, tenant);
             let group = group.map(|(group, _)| group.to_owned());
             match TenantId::new(name) {
                 Ok(name) => {

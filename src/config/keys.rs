@@ -53,6 +53,32 @@ pub(super) const HOST: &[Key] = &[
     key("app", Kind::Tables(APP), "an application of a tenant"),
 ];
 
+/// An application's own file.
+pub(super) const PROJECT: &[Key] = &[
+    key("name", Kind::Text, "the application's name"),
+    key("app", Kind::Text, "where it is: module:name"),
+    key("build", Kind::Table(BUILD), "how it is built"),
+    key("python", Kind::Table(PYTHON), "what Python lacks in the sandbox"),
+    key("c", Kind::Table(C), "what of C is compiled"),
+    key("javascript", Kind::Table(JAVASCRIPT), "what runs JavaScript"),
+    key("static", Kind::Variables, "URL paths, and where their files lie: in the application's folder, or in /data"),
+    key("env", Kind::Variables, "variables where the tenant's environment has none of the name; not for secrets"),
+];
+
+const BUILD: &[Key] = &[key("warm", Kind::Texts, "paths that are requested before the first request")];
+
+const PYTHON: &[Key] = &[
+    key("threads", Kind::Choice(&["inline"]), "`inline`: a thread runs when it is started"),
+    key("stubs", Kind::Texts, "modules that are stubbed: fcntl, grp, pwd, ssl"),
+];
+
+const C: &[Key] = &[
+    key("sources", Kind::Texts, "what is compiled, seen from the folder; every .c file in it without"),
+    key("flags", Kind::Texts, "flags for the compiler"),
+];
+
+const JAVASCRIPT: &[Key] = &[key("engine", Kind::Choice(&["starlingmonkey", "quickjs"]), "the engine; starlingmonkey without")];
+
 /// One application by itself.
 pub(super) const ONE_APP: &[Key] = &[key("app", Kind::Tables(APP), "an application of a tenant")];
 
@@ -60,9 +86,16 @@ const PROCESS: &[Key] = &[
     key("workers", Kind::Number, "processes that serve; one a core without"),
     key("state", Kind::Text, "a folder for what is kept from one run to the next; seen from this file"),
     key("cache", Kind::Text, "a folder for compiled code"),
+    key(
+        "max_cache",
+        Kind::Size,
+        "what lies there may take so much; of what is not served, the least recently used goes first; 10GiB without",
+    ),
     key("max_apps", Kind::Number, "applications that there is room for; 1000 without"),
     key("stages", Kind::Number, "applications that are compiled at once; 1 without"),
     key("stop_grace", Kind::Time, "how long a stop waits for requests in flight; 30s without"),
+    key("rewind", Kind::Choice(&["userfaultfd", "private"]), "how instances are rewound; the best way that the kernel has without"),
+    key("verify_rewind", Kind::Switch, "whether every memory that was rewound is compared with what it was, whole"),
     key("require_sandbox", Kind::Switch, "whether a kernel without landlock or seccomp is refused"),
 ];
 
@@ -113,7 +146,7 @@ const APP: &[Key] = &[
     key("source", Kind::Text, "the built file, seen from this one"),
     key("host", Kind::TextOrTexts, "host names that it is served at; all that have nothing of their own without"),
     key("path", Kind::Text, "where it is mounted (SCRIPT_NAME); / without"),
-    key("isolation", Kind::Choice(&["request", "reuse"]), "what of one request the next can see"),
+    key("isolation", Kind::Choice(&["request", "rewind", "reuse"]), "what of one request the next can see"),
     key("strict", Kind::Switch, "whether rules of WSGI that it breaks are told in its log"),
     key("uploads", Kind::Choice(&["streamed", "buffered"]), "how it is given uploads without a length; as its framework reads without"),
     key("data", Kind::SwitchOrText, "a folder that it may write, as /data: one in the state's folder, or this one"),
@@ -173,10 +206,14 @@ pub(super) fn limit_key(limit: &Limit) -> String {
 /// The JSON Schema of a `host.toml`, for editors.
 #[must_use]
 pub fn schema() -> Value {
-    let mut schema = object(HOST);
+    schema_of(HOST, "host.toml of wasgi")
+}
+
+pub(super) fn schema_of(keys: &[Key], title: &str) -> Value {
+    let mut schema = object(keys);
     if let Some(root) = schema.as_object_mut() {
         root.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
-        root.insert("title".to_owned(), "host.toml of wasgi".into());
+        root.insert("title".to_owned(), title.into());
     }
     schema
 }

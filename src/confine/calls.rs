@@ -42,7 +42,6 @@ const FILES: &[i64] = &[
     libc::SYS_sendfile,
     libc::SYS_splice,
     libc::SYS_flock,
-    libc::SYS_fcntl,
     libc::SYS_dup,
     libc::SYS_dup3,
     libc::SYS_mkdirat,
@@ -54,8 +53,6 @@ const FILES: &[i64] = &[
     libc::SYS_readlinkat,
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
     libc::SYS_utimensat,
     libc::SYS_getdents64,
     libc::SYS_getcwd,
@@ -138,7 +135,6 @@ const OLDER: &[i64] = &[
     libc::SYS_unlink,
     libc::SYS_rename,
     libc::SYS_readlink,
-    libc::SYS_chmod,
     libc::SYS_poll,
     libc::SYS_select,
     libc::SYS_epoll_wait,
@@ -153,14 +149,17 @@ const OLDER: &[i64] = &[];
 const NAMES: [u64; 2] = [15, 0x5356_4d41];
 /// What may be asked of a file that no other call asks: whether it is a terminal, that it does not block, that it is not handed on.
 const IOCTLS: [u64; 4] = [0x5401, 0x5421, 0x5451, 0x541b];
+/// `fcntl`: copies of a descriptor, its flags, and the seals of memory; not whom it signals.
+const COMMANDS: [u64; 8] = [0, 1, 2, 3, 4, 1030, 1033, 1034];
+const PRIO_PROCESS: u64 = 0;
 const CLONE_THREAD: u64 = 0x0001_0000;
 
 /// Filters the calls of all threads of this process.
 ///
 /// # Errors
 /// `Unsupported` when this kernel or this machine has no such filter.
-pub(super) fn restrict() -> io::Result<()> {
-    for program in programs().map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error.to_string()))? {
+pub(super) fn restrict(asks: &[u64]) -> io::Result<()> {
+    for program in programs(asks).map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error.to_string()))? {
         apply_filter_all_threads(&program).map_err(|error| match error {
             seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 io::Error::new(io::ErrorKind::Unsupported, error)
@@ -180,16 +179,16 @@ pub(super) fn are_offered() -> bool {
     std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").is_ok_and(|actions| actions.contains("errno"))
 }
 
-fn programs() -> Result<[BpfProgram; 2], BackendError> {
+fn programs(asks: &[u64]) -> Result<[BpfProgram; 2], BackendError> {
     let arch = || TargetArch::try_from(std::env::consts::ARCH);
     let errno = |code: i32| SeccompAction::Errno(u32::try_from(code).unwrap_or(1));
     let no_clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let first = SeccompFilter::new(no_clone3, SeccompAction::Allow, errno(libc::ENOSYS), arch()?)?;
-    let second = SeccompFilter::new(rules()?, errno(libc::EPERM), SeccompAction::Allow, arch()?)?;
+    let second = SeccompFilter::new(rules(asks)?, errno(libc::EPERM), SeccompAction::Allow, arch()?)?;
     Ok([first.try_into()?, second.try_into()?])
 }
 
-fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+fn rules(asks: &[u64]) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let is = |argument: u8, length: SeccompCmpArgLen, operator: SeccompCmpOp, value: u64| {
         SeccompRule::new(vec![SeccompCondition::new(argument, length, operator, value)?])
     };
@@ -200,11 +199,13 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<_, _> = FILES.iter().chain(SELF).chain(OLDER).map(|call| (*call, Vec::new())).collect();
     rules.insert(libc::SYS_clone, vec![is(0, double(), SeccompCmpOp::MaskedEq(CLONE_THREAD), CLONE_THREAD)?]);
     rules.insert(libc::SYS_prctl, each(0, &NAMES)?);
-    rules.insert(libc::SYS_ioctl, each(1, &IOCTLS)?);
+    rules.insert(libc::SYS_ioctl, each(1, &[&IOCTLS, asks].concat())?);
     // Limits may be read, and this process may end itself.
     rules.insert(libc::SYS_prlimit64, vec![is(2, double(), SeccompCmpOp::Eq, 0)?]);
     // A thread may give way: the kernel lets nobody without privileges come back.
-    rules.insert(libc::SYS_setpriority, vec![is(1, word(), SeccompCmpOp::Eq, 0)?]);
+    let own = [(0, PRIO_PROCESS), (1, 0)].map(|(argument, value)| SeccompCondition::new(argument, word(), SeccompCmpOp::Eq, value));
+    rules.insert(libc::SYS_setpriority, vec![SeccompRule::new(own.into_iter().collect::<Result<_, _>>()?)?]);
+    rules.insert(libc::SYS_fcntl, each(1, &COMMANDS)?);
     rules.insert(libc::SYS_tgkill, vec![is(0, word(), SeccompCmpOp::Eq, std::process::id().into())?]);
     Ok(rules)
 }
@@ -222,7 +223,7 @@ mod tests {
         // Of a thread, so that the other tests go on without.
         let confined = thread::spawn(move || {
             rustix::thread::set_no_new_privs(true).unwrap();
-            for program in programs().unwrap() {
+            for program in programs(&[]).unwrap() {
                 seccompiler::apply_filter(&program).unwrap();
             }
             let other = thread::spawn(|| 7).join().unwrap();
@@ -238,8 +239,8 @@ mod tests {
 
     #[test]
     fn the_filters_can_be_built_and_what_is_not_needed_is_not_in_them() {
-        assert!(programs().unwrap().iter().all(|program| program.len() > 5));
-        let rules = rules().unwrap();
+        assert!(programs(&[]).unwrap().iter().all(|program| program.len() > 5));
+        let rules = rules(&[]).unwrap();
         let never =
             [libc::SYS_socket, libc::SYS_connect, libc::SYS_bind, libc::SYS_execve, libc::SYS_execveat, libc::SYS_ptrace, libc::SYS_kill];
         assert!(never.iter().all(|call| !rules.contains_key(call)));

@@ -2,7 +2,7 @@
 //!
 //! The guest's own wall is WebAssembly's; these are for the day when that has a hole. The process can open no file but those that it needs
 //! (Landlock), has no calls of the kernel but those of its work (seccomp: no new sockets, no other program, no look into other processes),
-//! gains no privileges (`no_new_privs`), and leaves no core file. What a kernel lacks is told, not hidden.
+//! has no capabilities and gains none (`no_new_privs`), locks no memory, and leaves no core file. What a kernel lacks is told, not hidden.
 //!
 //! Knows no tenant and no component.
 
@@ -14,7 +14,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    thread::{CapabilitySet, CapabilitySets, set_capabilities},
+};
 use thiserror::Error;
 
 /// What a process may do.
@@ -84,6 +87,15 @@ pub fn before_threads(walls: &Walls) -> Result<Level, Unconfined> {
     if let Some(bytes) = walls.address_space {
         setrlimit(Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) }).map_err(|error| refused(&error))?;
     }
+    // Files: as many as this machine gives. Locked memory, queues of messages, signals and the priority of a real-time task: none.
+    let files = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: files, maximum: files }).map_err(|error| refused(&error))?;
+    for resource in [Resource::Memlock, Resource::Msgqueue, Resource::Rtprio] {
+        setrlimit(resource, none).map_err(|error| refused(&error))?;
+    }
+    // Who runs as root has no more rights than another who owns the files.
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).map_err(|error| refused(&error))?;
     // When memory runs out, the kernel ends one that can be replaced.
     fs::write("/proc/self/oom_score_adj", "500").unwrap_or_default();
     rustix::thread::set_no_new_privs(true).map_err(|error| refused(&error))?;
@@ -91,11 +103,12 @@ pub fn before_threads(walls: &Walls) -> Result<Level, Unconfined> {
 }
 
 /// The wall that has to stand before the first guest runs, and behind everything that needs more: the filter of calls, for all threads.
+/// `asks`: what may be asked with `ioctl` beside what every process may.
 ///
 /// # Errors
 /// [`Unconfined`] when the kernel has such filters and refuses this one.
-pub fn before_guests(level: Level) -> Result<Held, Unconfined> {
-    match calls::restrict() {
+pub fn before_guests(level: Level, asks: &[u64]) -> Result<Held, Unconfined> {
+    match calls::restrict(asks) {
         Ok(()) => Ok(Held { files: level, calls: true }),
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Held { files: level, calls: false }),
         Err(error) => Err(Unconfined(error.to_string())),
@@ -115,7 +128,14 @@ pub fn offered() -> Held {
 pub fn temporary(within: &Path, name: &str) -> io::Result<PathBuf> {
     let folder = within.join(name);
     if folder.exists() {
-        fs::remove_dir_all(&folder)?;
+        // What a process has left there may be much. It goes beside, and under another name.
+        let old = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(within)?.keep();
+        fs::rename(&folder, &old)?;
+        std::thread::Builder::new().name("remove".into()).spawn(move || {
+            if let Err(error) = fs::remove_dir_all(&old) {
+                tracing::warn!("{} cannot be removed: {error}", old.display());
+            }
+        })?;
     }
     std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).recursive(true).create(&folder)?;
     Ok(folder)

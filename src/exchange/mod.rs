@@ -123,7 +123,7 @@ pub async fn run(
     if matches!(head.length(), Length::Known(bytes) if bytes > limits.request_body_bytes) {
         return Err(ClientFault::TooLarge { limit: limits.request_body_bytes }.into());
     }
-    let run_once = route.app.options().isolation == Isolation::Request;
+    let run_once = route.app.isolation() != Isolation::Reuse;
     let around = Surroundings { local, mount: &route.mount, run_once, request_id: &id };
     let mut environ = Environ::new(&head, &around)?;
     let input = match (route.uploads, head.length()) {
@@ -219,7 +219,7 @@ async fn drive(app: &App, environ: Environ, exchange: Exchange) -> Ended {
     };
     let (start, cold) = (began.elapsed(), instance.is_new());
     let answered = answer(app, &mut instance, environ, exchange).await;
-    let Finished { input, bytes_in, fault, cpu, memory, memory_refused } = instance.finish(app);
+    let Finished { input, bytes_in, fault, cpu, memory, memory_refused } = instance.finish(app).await;
     let fault = match answered {
         Ok(Delivered::Whole) => fault.map(Fault::from),
         Ok(Delivered::Gone) => Some(ClientFault::Gone.into()),

@@ -9,8 +9,8 @@ use crate::fault::Outcome;
 /// bucket more.
 pub const BUCKETS: [u64; 14] = [5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000];
 
-const GAUGES: usize = 7;
-const COUNTERS: usize = 10 + Outcome::ALL.len() + BUCKETS.len() + 1;
+const GAUGES: usize = 8;
+const COUNTERS: usize = 12 + Outcome::ALL.len() + BUCKETS.len() + 1;
 const RATES: usize = 3;
 
 /// What is held now; it is free when the worker dies.
@@ -30,6 +30,8 @@ pub enum Gauge {
     Idle,
     /// Until when nothing is let in, in nanoseconds of the monotonic clock; 0 for now.
     CoolUntil,
+    /// Connections, of all peers or of some.
+    Connections,
 }
 
 impl Gauge {
@@ -42,6 +44,7 @@ impl Gauge {
             Self::Instances => 4,
             Self::Idle => 5,
             Self::CoolUntil => 6,
+            Self::Connections => 7,
         }
     }
 }
@@ -69,6 +72,10 @@ pub enum Counter {
     BytesOut,
     /// Bytes that were not logged.
     LogBytesDropped,
+    /// Instances that were put back to what they were.
+    Rewound,
+    /// Instances that were thrown away instead.
+    Discarded,
     /// Requests that ended so.
     Requests(Outcome),
     /// Requests that took at most so long: an index of [`BUCKETS`], or its length for the rest.
@@ -89,6 +96,8 @@ impl Counter {
             Self::BytesIn,
             Self::BytesOut,
             Self::LogBytesDropped,
+            Self::Rewound,
+            Self::Discarded,
         ];
         plain.into_iter().chain(Outcome::ALL.map(Self::Requests)).chain((0..=BUCKETS.len()).map(Self::Took))
     }
@@ -105,8 +114,10 @@ impl Counter {
             Self::BytesIn => 7,
             Self::BytesOut => 8,
             Self::LogBytesDropped => 9,
-            Self::Requests(outcome) => 10 + outcome.index(),
-            Self::Took(bucket) => 10 + Outcome::ALL.len() + bucket.min(BUCKETS.len()),
+            Self::Rewound => 10,
+            Self::Discarded => 11,
+            Self::Requests(outcome) => 12 + outcome.index(),
+            Self::Took(bucket) => 12 + Outcome::ALL.len() + bucket.min(BUCKETS.len()),
         }
     }
 }
@@ -207,7 +218,16 @@ mod tests {
         let mut places: Vec<_> = Counter::all().map(Counter::index).collect();
         places.sort_unstable();
         assert_eq!(places, (0..COUNTERS).collect::<Vec<_>>());
-        let gauges = [Gauge::Running, Gauge::Waiting, Gauge::Oldest, Gauge::Memory, Gauge::Instances, Gauge::Idle, Gauge::CoolUntil];
+        let gauges = [
+            Gauge::Running,
+            Gauge::Waiting,
+            Gauge::Oldest,
+            Gauge::Memory,
+            Gauge::Instances,
+            Gauge::Idle,
+            Gauge::CoolUntil,
+            Gauge::Connections,
+        ];
         assert_eq!(gauges.map(Gauge::index), std::array::from_fn::<_, GAUGES, _>(|index| index));
         assert_eq!([Rate::Cpu, Rate::Log, Rate::Traps].map(Rate::index), [0, 1, 2]);
     }

@@ -6,19 +6,21 @@
 //!
 //! Knows no tenant by name and enforces nothing by itself. Next: [`crate::sandbox`] charges memory and CPU time here, the server places.
 
+mod callers;
 mod cell;
 mod segment;
 
 use std::{
     fs::File,
     hint, io,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
 };
 
 use rustix::time::{ClockId, clock_gettime};
 
 use self::cell::Cell;
 pub use self::{
+    callers::Callers,
     cell::{BUCKETS, Counter, Gauge, Rate},
     segment::Segment,
 };
@@ -62,7 +64,7 @@ impl Ledger {
     /// The row `row`, as the worker `worker` writes it. `None` where there is none.
     #[must_use]
     pub fn account(self: &Arc<Self>, row: usize, worker: usize) -> Option<Account> {
-        (row < self.rows && worker < self.workers).then(|| Account { ledger: Arc::clone(self), row, worker })
+        (row < self.rows && worker < self.workers).then(|| Account { ledger: Arc::clone(self), row, worker, lease: Arc::default() })
     }
 
     /// How many rows there are.
@@ -118,13 +120,27 @@ pub struct Account {
     ledger: Arc<Ledger>,
     row: usize,
     worker: usize,
+    /// There as long as somebody may write here.
+    lease: Arc<()>,
 }
 
 impl Account {
     /// A row of its own, for one who is alone.
     #[must_use]
     pub fn alone() -> Self {
-        Self { ledger: Ledger::own(1), row: 0, worker: 0 }
+        Self { ledger: Ledger::own(1), row: 0, worker: 0, lease: Arc::default() }
+    }
+
+    /// Is there as long as this account, or one that was cloned of it.
+    #[must_use]
+    pub fn lease(&self) -> Weak<()> {
+        Arc::downgrade(&self.lease)
+    }
+
+    /// How many workers write.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.ledger.workers
     }
 
     /// Which row.

@@ -5,6 +5,7 @@
 //! weighted fair queueing), and of a tenant's requests to the one that waits longest, in whichever worker that is.
 
 use std::{
+    cell::Cell,
     collections::{BTreeSet, HashMap, VecDeque},
     io,
     os::fd::OwnedFd,
@@ -28,6 +29,8 @@ use crate::{
 const STEP: u64 = 1 << 20;
 /// How often those who wait look again, should two workers have wanted the same place at once.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long a place is left to another worker that does not take it.
+const YIELD_NS: u64 = 100_000_000;
 /// Tenants whose virtual time is remembered though none of their requests waits.
 const REMEMBERED: usize = 1_024;
 
@@ -92,11 +95,14 @@ struct Floor {
     tickets: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Line {
-    desk: Arc<Desk>,
+    /// There while one waits.
+    desk: Option<Arc<Desk>>,
     time: u64,
     queue: VecDeque<Waiter>,
+    /// To whose request in another worker it has given way, and since when.
+    yielded: Cell<(u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -116,7 +122,13 @@ pub(super) struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.desk.account.give_back(Gauge::Running, 1);
-        self.admission.floor().free += 1;
+        {
+            let mut floor = self.admission.floor();
+            floor.free += 1;
+            if floor.free == 1 {
+                floor.publish();
+            }
+        }
         for (worker, _) in self.desk.account.others(Gauge::Oldest) {
             self.admission.bells.ring(worker);
         }
@@ -135,22 +147,23 @@ impl Admission {
     /// # Errors
     /// [`BusyFault`] when too many wait, or it took too long.
     pub(super) async fn enter(self: &Arc<Self>, desk: &Arc<Desk>) -> Result<Place, BusyFault> {
-        let (mut admitted, _leaving) = {
+        let (ticket, mut admitted) = {
             let mut floor = self.floor();
             if floor.stopped {
                 return Err(BusyFault::Stopping);
             }
-            let line = floor.line(desk);
-            if line.queue.is_empty() && floor.free > 0 && floor.waiting.is_empty() && self.is_free(desk, None) {
-                return Ok(self.place(&mut floor, desk));
-            }
-            if !desk.account.take(Gauge::Waiting, 1, desk.queue) {
-                return Err(BusyFault::QueueFull);
-            }
-            let (ticket, admitted) = floor.wait(desk);
-            (admitted, Leaving { admission: self, desk, ticket, since: monotonic_ns() })
+            floor.wait(desk)
         };
+        // Those before it are looked at first; who waits for a place of its own tenant's keeps nobody else out.
         self.let_in();
+        if let Ok(place) = admitted.try_recv() {
+            return Ok(place);
+        }
+        if !desk.account.take(Gauge::Waiting, 1, desk.queue) {
+            self.floor().leave(desk.account.row(), ticket);
+            return Err(BusyFault::QueueFull);
+        }
+        let _leaving = Leaving { admission: self, desk, ticket, since: monotonic_ns() };
         match timeout(desk.patience, &mut admitted).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) => Err(BusyFault::Stopping),
@@ -204,8 +217,8 @@ impl Admission {
         while floor.free > 0 {
             let (row, desk) = floor.waiting.iter().find_map(|(_, row)| {
                 let line = floor.tenants.get(row)?;
-                let first = line.queue.front()?;
-                self.is_free(&line.desk, Some(first.since)).then(|| (*row, Arc::clone(&line.desk)))
+                let (first, desk) = (line.queue.front()?, line.desk.as_ref()?);
+                self.is_free(desk, &line.yielded, first.since).then(|| (*row, Arc::clone(desk)))
             })?;
             let waiter = floor.tenants.get_mut(&row).and_then(|line| line.queue.pop_front());
             let place = self.place(&mut floor, &desk);
@@ -219,31 +232,36 @@ impl Admission {
         None
     }
 
-    /// Takes one of the tenant's places, unless another worker has a request that waits for longer than `since`.
-    fn is_free(&self, desk: &Desk, since: Option<u64>) -> bool {
-        let older = desk
-            .account
-            .others(Gauge::Oldest)
-            .filter(|(_, oldest)| since.is_none_or(|since| *oldest < since))
-            .min_by_key(|(_, oldest)| *oldest);
-        match older {
-            // Should it be the one that has to be told: its place would else be noticed at its next look.
-            Some((worker, _)) if desk.account.level(Gauge::Running) < desk.places => {
-                self.bells.ring(worker);
-                false
+    /// Takes one of the tenant's places, unless another worker has a request that waits for longer than `since`. That one is told; a worker
+    /// that does nothing about it is busy with something else, and is not waited for.
+    fn is_free(&self, desk: &Desk, yielded: &Cell<(u64, u64)>, since: u64) -> bool {
+        let older = desk.account.others(Gauge::Oldest).filter(|(_, oldest)| *oldest < since).min_by_key(|(_, oldest)| *oldest);
+        if let Some((worker, oldest)) = older {
+            let (to, from) = yielded.get();
+            let now = monotonic_ns();
+            if to != oldest {
+                yielded.set((oldest, now));
             }
-            Some(_) => false,
-            None => desk.account.take(Gauge::Running, 1, desk.places),
+            if to != oldest || now.saturating_sub(from) < YIELD_NS {
+                if desk.account.level(Gauge::Running) < desk.places {
+                    self.bells.ring(worker);
+                }
+                return false;
+            }
         }
+        desk.account.take(Gauge::Running, 1, desk.places)
     }
 
     /// A place that was taken of the tenant's, and now of the worker's.
     fn place(self: &Arc<Self>, floor: &mut Floor, desk: &Arc<Desk>) -> Place {
         floor.free -= 1;
+        if floor.free == 0 {
+            floor.publish();
+        }
         let now = floor.now;
-        let line = floor.line(desk);
+        let line = floor.line(desk.account.row());
         let began = line.time.max(now);
-        line.time = began.saturating_add(STEP / line.desk.weight);
+        line.time = began.saturating_add(STEP / desk.weight);
         floor.now = began;
         Place { admission: Arc::clone(self), desk: Arc::clone(desk) }
     }
@@ -254,25 +272,21 @@ impl Admission {
 }
 
 impl Floor {
-    fn line(&mut self, desk: &Arc<Desk>) -> &mut Line {
+    fn line(&mut self, row: usize) -> &mut Line {
         if self.tenants.len() > REMEMBERED {
             let now = self.now;
             self.tenants.retain(|_, line| !line.queue.is_empty() || line.time > now);
         }
-        let line = self.tenants.entry(desk.account.row());
-        let line = line.or_insert_with(|| Line { desk: Arc::clone(desk), time: 0, queue: VecDeque::new() });
-        if !Arc::ptr_eq(&line.desk, desk) {
-            // Its limits were changed.
-            line.desk = Arc::clone(desk);
-        }
-        line
+        self.tenants.entry(row).or_default()
     }
 
     fn wait(&mut self, desk: &Arc<Desk>) -> (u64, oneshot::Receiver<Place>) {
         self.tickets += 1;
         let (ticket, now, row) = (self.tickets, self.now, desk.account.row());
         let (admit, admitted) = oneshot::channel();
-        let line = self.line(desk);
+        let line = self.line(row);
+        // Its limits may have been changed.
+        line.desk = Some(Arc::clone(desk));
         if line.queue.is_empty() {
             line.time = line.time.max(now);
         }
@@ -291,11 +305,29 @@ impl Floor {
     /// Puts a tenant where it belongs among those that wait, and tells the other workers since when it does.
     fn settle(&mut self, row: usize) {
         self.waiting.retain(|(_, waiting)| *waiting != row);
-        let Some(line) = self.tenants.get(&row) else { return };
-        let oldest = line.queue.front().map_or(0, |first| first.since);
-        line.desk.account.set(Gauge::Oldest, oldest);
-        if oldest > 0 {
+        let has_places = self.free > 0;
+        let Some(line) = self.tenants.get_mut(&row) else { return };
+        line.publish(has_places);
+        if line.queue.is_empty() {
+            // Who waits for nothing keeps nothing of its tenant.
+            line.desk = None;
+        } else {
             self.waiting.insert((line.time, row));
+        }
+    }
+
+    /// The worker has its first free place, or none any more: others give way to those that wait here only where that helps them.
+    fn publish(&self) {
+        let waiting = self.waiting.iter().filter_map(|(_, row)| self.tenants.get(row));
+        waiting.for_each(|line| line.publish(self.free > 0));
+    }
+}
+
+impl Line {
+    fn publish(&self, has_places: bool) {
+        let oldest = self.queue.front().filter(|_| has_places).map_or(0, |first| first.since);
+        if let Some(desk) = &self.desk {
+            desk.account.set(Gauge::Oldest, oldest);
         }
     }
 }
@@ -406,11 +438,49 @@ mod tests {
         assert!(still.await);
         drop(held);
         // Not even the one that is free comes before it.
-        assert!(!workers[0].is_free(&desks[0], None));
+        assert!(!workers[0].is_free(&desks[0], &Cell::default(), u64::MAX));
         let place = tokio::select! {
             place = waiting => place,
             watched = watching => panic!("{watched:?}"),
         };
+        assert_eq!(place.map(drop), Ok(()));
+    }
+
+    fn two_workers(places: [u64; 2]) -> ([Arc<Admission>; 2], Arc<Ledger>) {
+        (places.map(|places| Admission::new(places, Bells::default())), Ledger::shared(2, 2).unwrap().0)
+    }
+
+    fn desk(ledger: &Arc<Ledger>, row: usize, worker: usize, limits: &Limits) -> Arc<Desk> {
+        Desk::new(ledger.account(row, worker).unwrap(), limits)
+    }
+
+    #[tokio::test]
+    async fn a_worker_without_places_keeps_its_tenants_out_of_no_other_worker() {
+        let ([full, other], ledger) = two_workers([1, 1]);
+        let limits = Limits { concurrency: 4, ..Limits::default() };
+        let desks = [desk(&ledger, 0, 0, &limits), desk(&ledger, 1, 0, &limits), desk(&ledger, 1, 1, &limits)];
+        let held = full.enter(&desks[0]).await.unwrap();
+        let mut waiting = pin!(full.enter(&desks[1]));
+        let pending = std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending()));
+        assert!(pending.await);
+        let place = timeout(Duration::from_secs(1), other.enter(&desks[2])).await.unwrap();
+        assert_eq!(place.map(drop), Ok(()));
+        drop(held);
+        assert_eq!(waiting.await.map(drop), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_his_own_tenants_place_keeps_no_other_tenant_out() {
+        let ([admission, _], ledger) = two_workers([9, 9]);
+        let limits = Limits { concurrency: 1, queue: 0, ..Limits::default() };
+        let patient = Limits { queue: 1, ..limits.clone() };
+        let desks = [desk(&ledger, 0, 0, &patient), desk(&ledger, 1, 0, &limits)];
+        let _held = admission.enter(&desks[0]).await.unwrap();
+        let mut waiting = pin!(admission.enter(&desks[0]));
+        let pending = std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending()));
+        assert!(pending.await);
+        let place = admission.enter(&desks[1]).await;
+        assert!(matches!(admission.enter(&desks[1]).await, Err(BusyFault::QueueFull)));
         assert_eq!(place.map(drop), Ok(()));
     }
 }

@@ -1,9 +1,8 @@
 //! Accepts connections, within the limits of all and of a peer.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -17,6 +16,7 @@ use tokio::{
 use super::{Shared, connection};
 use crate::{
     environ::{Local, Peer, Proxies},
+    ledger::{Account, Callers, Gauge},
     limits::Limits,
 };
 
@@ -25,37 +25,27 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How often it is told that connections are refused.
 const TELL: Duration = Duration::from_secs(1);
 
-/// The connections of a worker, counted.
+/// Lets connections in: so many in all, and so many of a peer, over all workers.
 #[derive(Debug)]
 pub(super) struct Doors {
     all: u64,
     of_peer: u64,
     /// These stand for many clients.
     proxies: Proxies,
-    open: Mutex<HashMap<IpAddr, u64>>,
+    callers: Callers,
     told: Mutex<Option<Instant>>,
 }
 
 impl Doors {
-    pub(super) fn new(limits: &Limits, proxies: Proxies) -> Self {
-        Self { all: limits.connections, of_peer: limits.peer_connections, proxies, open: Mutex::default(), told: Mutex::default() }
+    pub(super) fn new(limits: &Limits, proxies: Proxies, callers: Callers) -> Self {
+        Self { all: limits.connections, of_peer: limits.peer_connections, proxies, callers, told: Mutex::default() }
     }
 
     /// Lets a connection in, until the result is dropped.
-    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Inside> {
+    fn enter(&self, peer: IpAddr) -> Option<[Inside; 2]> {
         let of_peer = if self.proxies.trusts(peer) { self.all } else { self.of_peer };
-        let peer = household(peer);
-        let mut open = self.open();
-        let all: u64 = open.values().sum();
-        let own = open.entry(peer).or_default();
-        if all >= self.all || *own >= of_peer {
-            if *own == 0 {
-                open.remove(&peer);
-            }
-            return None;
-        }
-        *own += 1;
-        Some(Inside { doors: Arc::clone(self), peer })
+        let own = Inside::take(self.callers.of_peer(household(peer))?, of_peer)?;
+        Some([own, Inside::take(self.callers.all()?, self.all)?])
     }
 
     /// Says that a connection was refused, once a second: who is refused must not fill the log.
@@ -65,10 +55,6 @@ impl Doors {
             *told = Some(Instant::now());
             tracing::info!(%peer, "a connection was refused: there are too many");
         }
-    }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, u64>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,27 +66,24 @@ fn household(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A connection that was let in.
+/// A connection that was let in, in one of the counts.
 #[derive(Debug)]
-pub(super) struct Inside {
-    doors: Arc<Doors>,
-    peer: IpAddr,
+pub(super) struct Inside(Account);
+
+impl Inside {
+    fn take(account: Account, most: u64) -> Option<Self> {
+        account.take(Gauge::Connections, 1, most).then(|| Self(account))
+    }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let mut open = self.doors.open();
-        if let Some(count) = open.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.peer);
-            }
-        }
+        self.0.give_back(Gauge::Connections, 1);
     }
 }
 
 /// Accepts until `stop`. A connection above a limit is closed at once, before anything is read.
-pub(super) async fn accept(listener: TcpListener, doors: Arc<Doors>, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -108,7 +91,7 @@ pub(super) async fn accept(listener: TcpListener, doors: Arc<Doors>, shared: Arc
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => open(stream, peer, &doors, &shared, &stop),
+            Ok((stream, peer)) => open(stream, peer, &shared, &stop),
             Err(error) => {
                 tracing::warn!("accepting a connection failed: {error}");
                 sleep(PAUSE).await;
@@ -118,14 +101,14 @@ pub(super) async fn accept(listener: TcpListener, doors: Arc<Doors>, shared: Arc
     // Those that the kernel has accepted for us are served too: their clients are connected.
     let mut context = Context::from_waker(Waker::noop());
     while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut context) {
-        open(stream, peer, &doors, &shared, &stop);
+        open(stream, peer, &shared, &stop);
     }
 }
 
 /// Begins to serve a connection, if it is let in.
-fn open(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>, shared: &Arc<Shared>, stop: &watch::Receiver<bool>) {
-    let Some(inside) = doors.enter(peer.ip()) else {
-        doors.tell(peer);
+fn open(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, stop: &watch::Receiver<bool>) {
+    let Some(inside) = shared.doors.enter(peer.ip()) else {
+        shared.doors.tell(peer);
         return;
     };
     let Ok(local) = stream.local_addr() else { return };
@@ -141,7 +124,7 @@ mod tests {
     use super::*;
 
     fn doors(connections: u64, peer_connections: u64) -> Arc<Doors> {
-        Arc::new(Doors::new(&Limits { connections, peer_connections, ..Limits::default() }, Proxies::default()))
+        Arc::new(Doors::new(&Limits { connections, peer_connections, ..Limits::default() }, Proxies::default(), Callers::alone()))
     }
 
     #[test]
@@ -161,7 +144,7 @@ mod tests {
     fn a_trusted_proxy_has_as_many_connections_as_there_are() {
         let proxies = Proxies { networks: vec!["192.0.2.0/24".parse().unwrap()], hops: 1, fields: Vec::new() };
         let limits = Limits { connections: 3, peer_connections: 1, ..Limits::default() };
-        let (doors, proxy) = (Arc::new(Doors::new(&limits, proxies)), IpAddr::from([192, 0, 2, 1]));
+        let (doors, proxy) = (Arc::new(Doors::new(&limits, proxies, Callers::alone())), IpAddr::from([192, 0, 2, 1]));
         let inside: Vec<_> = (0..3).map(|_| doors.enter(proxy)).collect();
         assert!(inside.iter().all(Option::is_some) && doors.enter(proxy).is_none());
     }
@@ -173,6 +156,6 @@ mod tests {
         assert!(inside.iter().all(Option::is_some));
         assert!(doors.enter(IpAddr::from([192, 0, 2, 4])).is_none());
         drop(inside);
-        assert_eq!(doors.open().len(), 0);
+        assert_eq!(doors.callers.all().unwrap().level(Gauge::Connections), 0);
     }
 }

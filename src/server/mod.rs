@@ -33,7 +33,7 @@ pub use self::{
     site::{Load, Site},
     static_files::StaticFolder,
 };
-use crate::{environ::Proxies, exchange::Tasks, framing::Rules, limits::Limits};
+use crate::{environ::Proxies, exchange::Tasks, framing::Rules, ledger::Callers, limits::Limits};
 
 /// How often idle instances are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -48,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the workers of a host tell each other that a place is free.
     pub bells: Bells,
+    /// Where connections are counted.
+    pub callers: Callers,
     /// How long a stop waits for requests in flight.
     pub stop_grace: Duration,
     /// Who sees what an application raised.
@@ -61,7 +63,7 @@ pub struct Config {
 /// ```no_run
 /// use std::{sync::Arc, time::Duration};
 /// use wasgi::{
-///     AppOptions, Artifacts, Bells, Config, Engine, Errors, Limits, Mount, Proxies, Route, Router, Server, Site, Start, Table, TenantId, TenantLog,
+///     AppOptions, Artifacts, Bells, Callers, Config, Engine, Errors, Limits, Mount, Proxies, Route, Router, Server, Site, Start, Table, TenantId, TenantLog,
 ///     Uploads,
 /// };
 ///
@@ -78,6 +80,7 @@ pub struct Config {
 ///     router,
 ///     limits,
 ///     bells: Bells::default(),
+///     callers: Callers::alone(),
 ///     stop_grace: Duration::from_secs(10),
 ///     errors: Errors::Hidden,
 ///     proxies: Proxies::default(),
@@ -98,6 +101,7 @@ pub struct Server {
 struct Shared {
     router: Arc<Router>,
     admission: Arc<Admission>,
+    doors: Arc<Doors>,
     rules: Arc<Rules>,
     errors: Errors,
     tasks: Tasks,
@@ -121,7 +125,7 @@ impl Server {
     /// # Errors
     /// When a listener cannot be made ready for this runtime.
     pub fn with_listeners(listeners: Vec<std::net::TcpListener>, config: Config) -> io::Result<Self> {
-        let Config { bind: _, router, limits, bells, stop_grace, errors, proxies } = config;
+        let Config { bind: _, router, limits, bells, callers, stop_grace, errors, proxies } = config;
         let ready = |listener: std::net::TcpListener| {
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
@@ -129,8 +133,9 @@ impl Server {
         let listeners = listeners.into_iter().map(ready).collect::<io::Result<Vec<_>>>()?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let admission = Admission::new(limits.worker_instances, bells);
+        let doors = Arc::new(Doors::new(&limits, proxies.clone(), callers));
         let rules = Arc::new(Rules { limits, proxies });
-        let shared = Arc::new(Shared { router, admission, rules, errors, tasks: Tasks::default() });
+        let shared = Arc::new(Shared { router, admission, doors, rules, errors, tasks: Tasks::default() });
         Ok(Self { listeners, addresses, shared, stop_grace })
     }
 
@@ -145,9 +150,8 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listeners, shared, stop_grace, .. } = self;
         let stop = watch::Sender::new(false);
-        let doors = Arc::new(Doors::new(&shared.rules.limits, shared.rules.proxies.clone()));
         for listener in listeners {
-            let accepting = listener::accept(listener, Arc::clone(&doors), Arc::clone(&shared), stop.subscribe());
+            let accepting = listener::accept(listener, Arc::clone(&shared), stop.subscribe());
             shared.tasks.spawn(accepting);
         }
         let housekeeping = async {

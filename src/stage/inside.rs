@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, set_parent_process_death_signal, setpriority_process};
 
 use super::{Done, Order, Refused, Task, failed, stage_limits};
 use crate::{
@@ -14,9 +14,12 @@ use crate::{
     confine::{self, Walls},
     fault::GuestFault,
     ledger::Account,
-    sandbox::{AppOptions, Engine},
+    sandbox::{AppOptions, Engine, Isolation},
     telemetry,
 };
+
+/// The priority behind all others.
+const LAST: i32 = 19;
 
 /// Reads an order from standard input, and writes the answer to standard output.
 ///
@@ -25,6 +28,8 @@ use crate::{
 pub fn run() -> io::Result<()> {
     // Who asked may be killed.
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Those that serve come first.
+    setpriority_process(None, LAST)?;
     let mut text = Vec::new();
     io::stdin().lock().read_to_end(&mut text)?;
     let order: Order = serde_json::from_slice(&text).map_err(io::Error::other)?;
@@ -43,15 +48,20 @@ fn act(order: &Order) -> Result<Done, Refused> {
     match &order.task {
         Task::Compile => {
             let engine = compiler(order, &artifacts)?;
-            artifacts.prepare(&engine, &order.file, &options, start).map(Done::Compiled).map_err(|error| Refused::from(&error))
+            artifacts
+                .prepare(&engine, &order.file, &options, start)
+                .map(|prepared| Done::Compiled(Box::new(prepared)))
+                .map_err(|error| Refused::from(&error))
         }
         Task::Keep { drawing, place, used_storage } => {
             let engine = compiler(order, &artifacts)?;
             let component = fs::read(drawing).map_err(|error| failed("the drawing of a release cannot be read", &error))?;
-            let kept = artifacts.keep_release(&engine, &order.file, &component, &options.environment, place, *used_storage);
+            let kept = artifacts.keep_release(&engine, &order.file, &component, (options.isolation, place), *used_storage);
             kept.map(|_| Done::Kept).map_err(|error| Refused::from(&error))
         }
         Task::Release { prepared, drawing } => {
+            // It is imported once, and serves nothing.
+            let options = AppOptions { isolation: Isolation::Request, ..options };
             let engine = releaser(order, &artifacts, &options, drawing.clone())?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| failed("the release cannot be begun", &error))?;
@@ -59,18 +69,15 @@ fn act(order: &Order) -> Result<Done, Refused> {
             let drawn =
                 runtime.block_on(Artifacts::draw(&engine, &order.file, prepared, &options)).map_err(|error| Refused::from(&error))?;
             fs::write(drawing, &drawn.component).map_err(|error| failed("the release cannot be drawn", &error))?;
-            Ok(Done::Released { report: drawn.report, used_storage: drawn.used_storage })
+            Ok(Done::Released { report: Box::new(drawn.report), used_storage: drawn.used_storage })
         }
     }
 }
 
 /// Builds the walls of a compiler, and an engine within them.
 fn compiler(order: &Order, artifacts: &Artifacts) -> Result<Engine, Refused> {
-    let walls = Walls {
-        read: vec![order.file.clone()],
-        write: artifacts.compiled_into(),
-        address_space: Some(order.terms.limits.compile_memory_bytes),
-    };
+    let write = artifacts.compiled_into(&order.terms.tenant).map_err(|error| failed("the cache cannot be used", &error))?;
+    let walls = Walls { read: vec![order.file.clone()], write, address_space: Some(order.terms.limits.compile_memory_bytes) };
     files(order, &walls)?;
     let engine = Engine::compiler(&stage_limits(&order.terms.limits), &artifacts.functions());
     let engine = engine.map_err(|error| failed("the compiler cannot be set up", &error))?;
@@ -82,7 +89,7 @@ fn compiler(order: &Order, artifacts: &Artifacts) -> Result<Engine, Refused> {
 fn releaser(order: &Order, artifacts: &Artifacts, options: &AppOptions, drawing: PathBuf) -> Result<Engine, Refused> {
     let data = options.storage.iter().map(|storage| storage.root.clone());
     let walls = Walls {
-        read: artifacts.served().into_iter().chain([order.file.clone()]).collect(),
+        read: artifacts.imported_from(&order.terms.tenant).into_iter().chain([order.file.clone()]).collect(),
         write: data.chain([artifacts.temporary(), drawing]).collect(),
         address_space: None,
     };
@@ -99,7 +106,7 @@ fn files(order: &Order, walls: &Walls) -> Result<(), Refused> {
 }
 
 fn wall(order: &Order) -> Result<(), Refused> {
-    let held = confine::before_guests(confine::Level::Full).map_err(|error| failed("no process can be confined", &error))?;
+    let held = confine::before_guests(confine::Level::Full, &[]).map_err(|error| failed("no process can be confined", &error))?;
     if order.required && !held.calls { Err(lacking()) } else { Ok(()) }
 }
 

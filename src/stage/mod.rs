@@ -64,8 +64,8 @@ struct Order {
 /// What a stage answers.
 #[derive(Debug, serde::Deserialize, serde::Serialize)]
 enum Done {
-    Compiled(Prepared),
-    Released { report: Report, used_storage: bool },
+    Compiled(Box<Prepared>),
+    Released { report: Box<Report>, used_storage: bool },
     Kept,
     Refused(Refused),
 }
@@ -80,6 +80,16 @@ pub struct Refused {
     pub detail: String,
     /// What to do.
     pub hint: String,
+}
+
+impl Refused {
+    /// The same, of a file that a person knows by another name.
+    #[must_use]
+    pub fn renamed(self, file: &Path, given: &Path) -> Self {
+        let (file, given) = (file.display().to_string(), given.display().to_string());
+        let renamed = |text: String| text.replace(&file, &given);
+        Self { what: renamed(self.what), detail: renamed(self.detail), hint: renamed(self.hint) }
+    }
 }
 
 /// An application that can be served.
@@ -125,9 +135,12 @@ pub async fn run(wanted: &Wanted, mut line: impl FnMut(&str)) -> Result<Staged, 
     };
     let compiling = Duration::from_millis(limits.compile_wall_ms);
     let mut prepared = match ask(&order(Task::Compile), "compile", compiling, &mut line).await? {
-        Done::Compiled(prepared) => prepared,
+        Done::Compiled(prepared) => *prepared,
         other @ (Done::Released { .. } | Done::Kept | Done::Refused(_)) => return Err(other.unexpected()),
     };
+    if !prepared.lies_in(&wanted.cache, &wanted.terms.tenant) {
+        return Err(Done::Kept.unexpected());
+    }
     let Next::Release { place } = prepared.next.clone() else { return Ok(Staged { prepared, report: None }) };
     if wanted.start == Start::Unprepared {
         prepared.next = Next::Serve;
@@ -137,7 +150,7 @@ pub async fn run(wanted: &Wanted, mut line: impl FnMut(&str)) -> Result<Staged, 
     let releasing = Duration::from_millis(limits.release_wall_ms.saturating_add(limits.head_wall_ms));
     let task = Task::Release { prepared: Box::new(prepared.clone()), drawing: drawing.to_path_buf() };
     let (report, used_storage) = match ask(&order(task), "release", releasing, &mut line).await? {
-        Done::Released { report, used_storage } => (report, used_storage),
+        Done::Released { report, used_storage } => (*report, used_storage),
         other @ (Done::Compiled(_) | Done::Kept | Done::Refused(_)) => return Err(other.unexpected()),
     };
     let task = Task::Keep { drawing: drawing.to_path_buf(), place: place.clone(), used_storage };

@@ -1,26 +1,33 @@
-//! From what is wished to what is served: compiled, tried, switched in, and what it replaces is let go when its last request has ended. What
-//! fails on the way leaves everything as it was, and says why.
+//! From what is wished to what can be served: compiled, and tried. What fails on the way leaves everything as it was, and says why.
+//!
+//! Next: [`super::switch`] puts it in the place of what was served.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use super::{DEFAULT_GROUP, Host, Plan, rows::AppName, state::Live};
+use super::{
+    DEFAULT_GROUP, Host, Plan,
+    rows::AppName,
+    state::{Live, State},
+};
 use crate::{
-    artifact::{Artifacts, Start, Terms, hex},
+    artifact::{Artifacts, Prepared, Staging, Start, Terms, hex},
     exchange::Uploads,
     stage::{self, Refused, Wanted},
     telemetry::{Kind, Record},
-    tenant::{HostName, Mount},
+    tenant::{HostName, Mount, TenantId},
     worker::message::SiteSpec,
 };
+
+/// Whose place a release has that several applications share.
+const SHARED_RELEASES: &str = "shared-releases";
 
 /// Who asked for an application.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -40,6 +47,8 @@ pub struct Wish {
     pub name: AppName,
     /// The built file.
     pub file: PathBuf,
+    /// The file as whoever asked for it knows it.
+    pub given: PathBuf,
     /// At which host names; none for all that have nothing of their own.
     pub hosts: Vec<HostName>,
     /// At which path.
@@ -77,238 +86,122 @@ pub(super) fn cache_of(plan: &Plan, group: &str) -> PathBuf {
     }
 }
 
+/// A wish that can be granted.
+pub(super) enum Ready {
+    /// It is served as it is; only how it was asked for may have changed.
+    Unchanged { wish: Wish, group: String, site: SiteSpec },
+    /// Compiled, tried, and with rows of its own: it has to be switched in, or given up.
+    New { wish: Wish, group: String, site: SiteSpec },
+}
+
 impl Host {
-    /// Begins the workers, and has them accept connections when all of `wishes` can be served. What fails is not served, and told.
-    pub async fn deploy_all(self: &Arc<Self>, wishes: Vec<Wish>) -> Vec<(AppName, Refused)> {
-        for wish in &wishes {
-            if let Ok(group) = self.group_of(wish) {
-                self.state().promised.insert(wish.name.clone(), (group, roots(wish)));
-            }
-        }
-        (0..self.workers.count()).for_each(|worker| self.begin(worker));
-        let failed = self.apply(wishes).await;
-        let groups: BTreeMap<String, Vec<SiteSpec>> = {
-            let mut state = self.state();
-            state.has_begun = true;
-            state.promised.clear();
-            let sites = |group: &str| state.live.values().filter(|live| live.group == group).map(|live| live.site.clone()).collect();
-            self.plan.groups.iter().map(|group| (group.name.clone(), sites(&group.name))).collect()
-        };
-        for (group, sites) in groups {
-            let revision = self.next_revision();
-            self.workers.change(&group, revision, sites, Vec::new()).await;
-        }
-        failed
-    }
-
-    fn next_revision(&self) -> u64 {
-        let mut state = self.state();
-        state.revision += 1;
-        state.revision
-    }
-
-    /// Has what `origin` asked for be exactly `wishes`.
-    pub async fn reload(self: &Arc<Self>, wishes: Vec<Wish>, origin: Origin) -> Vec<(AppName, Refused)> {
-        let wanted: BTreeSet<_> = wishes.iter().map(|wish| wish.name.clone()).collect();
-        let gone: Vec<_> = {
-            let mut state = self.state();
-            state.failed.retain(|name, (wish, _)| wanted.contains(name) || wish.origin != origin);
-            state
-                .live
-                .values()
-                .filter(|live| live.wish.origin == origin && !wanted.contains(&live.name))
-                .map(|live| live.name.clone())
-                .collect()
-        };
-        let failed = self.apply(wishes).await;
-        for name in gone {
-            self.undeploy(&name).await;
-        }
-        failed
-    }
-
-    async fn apply(self: &Arc<Self>, wishes: Vec<Wish>) -> Vec<(AppName, Refused)> {
-        let deploys = wishes.into_iter().map(|wish| async {
-            let name = wish.name.clone();
-            self.deploy(wish).await.err().map(|refused| (name, refused))
-        });
-        // As many as there are stages; those that need none are quick.
-        stream::iter(deploys).buffer_unordered(self.plan.stages.max(1) * 2).filter_map(|failed| async { failed }).collect().await
-    }
-
-    /// Serves an application, or another version of it.
-    ///
-    /// # Errors
-    /// [`Refused`]; what was served before is served on.
-    pub async fn deploy(self: &Arc<Self>, wish: Wish) -> Result<Deployed, Refused> {
-        let lock = Arc::clone(self.state().locks.entry(wish.name.clone()).or_default());
-        let _alone = lock.lock().await;
-        let name = wish.name.clone();
-        let deployed = Box::pin(self.deploy_alone(wish.clone())).await;
-        let mut state = self.state();
-        match &deployed {
-            Ok(_) => drop(state.failed.remove(&name)),
-            Err(refused) => {
-                let detail = if refused.detail.is_empty() { String::new() } else { format!("\n{}", refused.detail) };
-                state.failed.insert(name.clone(), (wish, format!("{refused}{detail}")));
-            }
-        }
-        drop(state);
-        if let Err(refused) = &deployed {
-            tracing::warn!("{name} is not deployed: {refused}");
-        }
-        deployed
-    }
-
-    async fn deploy_alone(self: &Arc<Self>, mut wish: Wish) -> Result<Deployed, Refused> {
+    /// Compiles what is wished, and tries it. `moving`: who gives up a place in the same change.
+    pub(super) async fn prepare(self: &Arc<Self>, wish: Wish, moving: &BTreeSet<AppName>) -> Result<Ready, Refused> {
         let group = self.group_of(&wish)?;
         let (file, read) = (wish.file.clone(), wish.file.clone());
         let digest = tokio::task::spawn_blocking(move || digest(&read)).await.unwrap_or_else(|_| Err(io::Error::other("panicked")));
         let digest = digest.map_err(|error| refused(format!("{} cannot be read: {error}", file.display())))?;
         let version = version(&digest, &wish.terms);
         let live = self.state().live.get(&wish.name).cloned();
-        self.is_free(&wish)?;
-        if let Some(live) = live.as_ref().filter(|live| live.site.version == version && same_place(live, &wish, &group)) {
-            // How it was asked for may have changed all the same.
-            let site = live.site.clone();
-            let name = wish.name.clone();
-            self.state().live.insert(name.clone(), Live { name, wish, group, site });
-            return Ok(Deployed { version, unchanged: true });
+        is_free(&self.state(), &wish, &group, moving)?;
+        if let Some(live) = live.filter(|live| live.site.version == version && same_place(live, &wish, &group)) {
+            return Ok(Ready::Unchanged { wish, group, site: live.site });
         }
-        let staged = self.staged(&mut wish, &group).await?;
+        let (staged, staging) = self.staged(&wish, &group).await?;
         let meta = staged.meta.as_ref();
         let uploads = match wish.uploads {
             Some(uploads) => uploads,
             None if meta.is_some_and(|meta| meta.buffered_uploads) => Uploads::Buffered,
             None => Uploads::Streamed,
         };
-        let site = {
-            let mut state = self.state();
-            let rows = state.rows.of(&wish.name);
-            let (tenant_row, row) = rows.ok_or_else(|| Refused {
-                hint: "`[host] max_apps` is the number of tenants and applications that it has room for".to_owned(),
-                ..refused("the host has no room for another application".to_owned())
-            })?;
-            state.last_id += 1;
-            SiteSpec {
-                id: state.last_id,
-                name: wish.name.app.clone(),
-                version: version.clone(),
-                tenant_row,
-                row,
-                hosts: wish.hosts.iter().map(ToString::to_string).collect(),
-                mount: wish.mount.clone(),
-                suspended: wish.suspended,
-                uploads,
-                file: wish.file.clone(),
-                terms: wish.terms.clone(),
-                prepared: staged,
+        let site = self.with_rows(&wish, &group, version, uploads, staged)?;
+        self.pin(&group);
+        drop(staging);
+        let tried = self.tried(&wish, &group, &site).await;
+        self.state().trying.remove(&site.id);
+        match tried {
+            Ok(()) => Ok(Ready::New { wish, group, site }),
+            Err(refused) => {
+                self.give_up(&wish.name.tenant, &group, &site).await;
+                Err(refused)
             }
-        };
-        self.widen(&group, &wish).await;
+        }
+    }
+
+    fn with_rows(&self, wish: &Wish, group: &str, version: String, uploads: Uploads, prepared: Prepared) -> Result<SiteSpec, Refused> {
+        let mut state = self.state();
+        let rows = state.rows.get_mut(group).and_then(|rows| rows.take(&wish.name.tenant)).ok_or_else(|| Refused {
+            hint: "`[host] max_apps` is the number of tenants and applications that it has room for".to_owned(),
+            ..refused("the host has no room for another application".to_owned())
+        })?;
+        let ledger = self.ledger(group);
+        for row in &rows.new {
+            ledger.clear_row(*row);
+        }
+        state.last_id += 1;
+        let id = state.last_id;
+        state.trying.insert(id, prepared.clone());
+        Ok(SiteSpec {
+            id,
+            name: wish.name.app.clone(),
+            version,
+            tenant_row: rows.tenant,
+            row: rows.app,
+            hosts: wish.hosts.iter().map(ToString::to_string).collect(),
+            mount: wish.mount.clone(),
+            suspended: wish.suspended,
+            uploads,
+            file: wish.file.clone(),
+            terms: wish.terms.clone(),
+            prepared,
+        })
+    }
+
+    async fn tried(self: &Arc<Self>, wish: &Wish, group: &str, site: &SiteSpec) -> Result<(), Refused> {
+        self.widen(group, wish).await;
         if !wish.suspended {
-            let status = self.workers.try_out(&group, &site, wish.check.clone()).await;
-            if let Err(refused) = status {
-                self.forget_row(&wish, live.is_none());
-                return Err(refused);
-            }
+            // No worker is replaced meanwhile.
+            let _together = self.trials.read().await;
+            self.workers.try_out(group, site, wish.check.clone()).await?;
         }
-        self.switch(wish, group, site, live).await;
-        Ok(Deployed { version, unchanged: false })
+        Ok(())
     }
 
-    /// A row that was taken for an application that is not served after all.
-    fn forget_row(&self, wish: &Wish, unused: bool) {
-        if unused {
-            let freed = self.state().rows.give_back(&wish.name);
-            for row in freed {
-                self.ledger.clear_row(row);
-            }
-        }
-    }
-
-    async fn switch(self: &Arc<Self>, wish: Wish, group: String, site: SiteSpec, old: Option<Live>) {
-        let (id, name) = (site.id, wish.name.clone());
-        {
+    /// Lets go of what was tried in vain; its rows are free when its last request has ended.
+    pub(super) async fn give_up(self: &Arc<Self>, tenant: &TenantId, group: &str, site: &SiteSpec) {
+        let (change, gone) = {
             let mut state = self.state();
-            // First: a worker that begins now begins with it.
-            state.live.insert(name.clone(), Live { name, wish, group: group.clone(), site: site.clone() });
-            if !state.has_begun {
-                return;
-            }
-        }
-        let revision = self.next_revision();
-        let (in_place, elsewhere) = match old {
-            Some(old) if old.group == group => (Some(old), None),
-            old => (None, old),
+            let change = self.workers.change(group, state.next_revision());
+            let gone = state.leaves(tenant, group, site, change.workers());
+            (change, gone)
         };
-        let remove = in_place.iter().map(|old| old.site.id).collect();
-        let workers = self.workers.change(&group, revision, vec![site], remove).await;
-        tracing::debug!("site {id} is switched in");
-        if let Some(old) = in_place {
-            self.state().leaves(old.site.id, workers, None);
-        }
-        if let Some(old) = elsewhere {
-            self.remove(&old, None).await;
-        }
-    }
-
-    async fn remove(self: &Arc<Self>, old: &Live, last: Option<AppName>) {
-        let revision = self.next_revision();
-        let workers = self.workers.change(&old.group, revision, Vec::new(), vec![old.site.id]).await;
-        self.state().leaves(old.site.id, workers, last);
-    }
-
-    /// Serves an application no longer. False: it was not.
-    pub async fn undeploy(self: &Arc<Self>, name: &AppName) -> bool {
-        let lock = Arc::clone(self.state().locks.entry(name.clone()).or_default());
-        let _alone = lock.lock().await;
-        let (live, failed) = {
-            let mut state = self.state();
-            (state.live.remove(name), state.failed.remove(name))
-        };
-        let found = live.is_some() || failed.is_some();
-        if let Some(live) = live {
-            self.remove(&live, Some(name.clone())).await;
-        }
-        found
-    }
-
-    /// Suspends an application, or resumes it. `None`: there is none of the name.
-    pub async fn suspend(self: &Arc<Self>, name: &AppName, suspended: bool) -> Option<Result<Deployed, Refused>> {
-        let wish = self.state().live.get(name).map(|live| Wish { suspended, ..live.wish.clone() })?;
-        Some(self.deploy(wish).await)
-    }
-
-    /// Rows that have become free are cleared, when nobody writes there any more.
-    pub fn clear_rows(&self) {
-        let freed = std::mem::take(&mut self.state().freed);
-        for row in freed {
-            self.ledger.clear_row(row);
-        }
+        self.forget_tenants(&gone);
+        self.workers.forget(change, site.id).await;
     }
 
     /// Replaces the workers that may not write what this application keeps.
-    async fn widen(&self, group: &str, wish: &Wish) {
+    async fn widen(self: &Arc<Self>, group: &str, wish: &Wish) {
         let data = roots(wish);
-        let narrow = self.workers.narrow(group, &data);
-        if narrow.is_empty() {
+        if self.workers.narrow(group, &data).is_empty() {
             return;
         }
+        // No trial runs in a worker that is replaced.
+        let _alone = self.trials.write().await;
+        let narrow = self.workers.narrow(group, &data);
         self.state().promised.insert(wish.name.clone(), (group.to_owned(), data));
         for worker in narrow {
-            self.workers.retire(worker).await;
+            self.workers.retire(worker, self.plan.stop_grace).await;
         }
         self.state().promised.remove(&wish.name);
     }
 
-    async fn staged(&self, wish: &mut Wish, group: &str) -> Result<crate::artifact::Prepared, Refused> {
+    async fn staged(&self, wish: &Wish, group: &str) -> Result<(Prepared, Staging), Refused> {
         let cache = cache_of(&self.plan, group);
-        Artifacts::new(&cache).map_err(|error| refused(error.to_string()))?;
+        let artifacts = Artifacts::new(&cache).map_err(|error| refused(error.to_string()))?;
         let mut terms = wish.terms.clone();
         if wish.shared_release {
             // Its place is not a tenant's.
-            terms.tenant = crate::tenant::TenantId::of("shared-releases");
+            terms.tenant = TenantId::of(SHARED_RELEASES);
         }
         let wanted = Wanted {
             cache,
@@ -318,26 +211,34 @@ impl Host {
             required: self.plan.require_sandbox,
             format: self.plan.format.clone(),
         };
+        let staging = artifacts.staging(&wanted.terms.tenant).map_err(|error| refused(error.to_string()))?;
         let tenant = wish.name.tenant.to_string();
         let log = |line: &str| self.logs.take(&Record { kind: Kind::App, tenant: tenant.clone(), text: line.to_owned() });
-        if let Some(staged) = self.state().staged.get(&key(&wanted, wish.shared_release)).filter(|staged| staged.code.is_file()) {
-            return Ok(staged.clone());
+        let shared = wish.shared_release.then(|| key(&wanted)).flatten();
+        let known = || shared.as_ref().and_then(|key| self.state().staged.get(key).filter(|staged| staged.code.is_file()).cloned());
+        if let Some(staged) = known() {
+            return Ok((staged, staging));
         }
         let _place = self.stages.acquire().await.map_err(|_| refused("the host is stopping".to_owned()))?;
-        if let Some(staged) = self.state().staged.get(&key(&wanted, wish.shared_release)).filter(|staged| staged.code.is_file()) {
-            return Ok(staged.clone());
+        if let Some(staged) = known() {
+            return Ok((staged, staging));
         }
-        let staged = stage::run(&wanted, log).await?;
+        let began = std::time::Instant::now();
+        let staged = stage::run(&wanted, log).await;
+        self.counts.staged(began.elapsed(), staged.is_ok());
+        let staged = staged?;
         for warning in staged.report.iter().flat_map(crate::sandbox::Report::warnings) {
             self.logs.take(&Record { kind: Kind::App, tenant: tenant.clone(), text: format!("warning: {warning}") });
         }
-        if wish.shared_release {
-            self.state().staged.insert(key(&wanted, true), staged.prepared.clone());
+        if let Some(key) = shared {
+            let mut state = self.state();
+            state.staged.retain(|_, staged| staged.code.is_file());
+            state.staged.insert(key, staged.prepared.clone());
         }
-        Ok(staged.prepared)
+        Ok((staged.prepared, staging))
     }
 
-    fn group_of(&self, wish: &Wish) -> Result<String, Refused> {
+    pub(super) fn group_of(&self, wish: &Wish) -> Result<String, Refused> {
         let first = self.plan.groups.first().map_or(DEFAULT_GROUP, |group| group.name.as_str());
         let name = wish.group.as_deref().unwrap_or(first);
         if self.plan.groups.iter().any(|group| group.name == name) {
@@ -345,39 +246,43 @@ impl Host {
         }
         Err(refused(format!("there is no group of workers `{name}`")))
     }
+}
 
-    /// No two applications are served at one place.
-    fn is_free(&self, wish: &Wish) -> Result<(), Refused> {
-        let state = self.state();
-        let meets = |live: &&Live| {
-            let hosts =
-                (live.wish.hosts.is_empty() && wish.hosts.is_empty()) || live.wish.hosts.iter().any(|host| wish.hosts.contains(host));
-            live.name != wish.name && hosts && Mount::new(&live.wish.mount) == Mount::new(&wish.mount)
-        };
-        match state.live.values().find(meets) {
-            Some(live) => Err(Refused {
-                hint: "give it another `host` or `path`".to_owned(),
-                ..refused(format!("{} is served at the same host and path", live.name))
-            }),
-            None => Ok(()),
-        }
+/// No two applications of a group are served at one place.
+pub(super) fn is_free(state: &State, wish: &Wish, group: &str, moving: &BTreeSet<AppName>) -> Result<(), Refused> {
+    let meets = |live: &&Live| live.group == group && live.name != wish.name && !moving.contains(&live.name) && meet(&live.wish, wish);
+    match state.live.values().find(meets) {
+        Some(live) => Err(taken(&live.name)),
+        None => Ok(()),
     }
 }
 
+/// Whether two wishes are for one place.
+#[must_use]
+pub fn meet(one: &Wish, other: &Wish) -> bool {
+    let hosts = (one.hosts.is_empty() && other.hosts.is_empty()) || one.hosts.iter().any(|host| other.hosts.contains(host));
+    hosts && Mount::new(&one.mount) == Mount::new(&other.mount)
+}
+
+pub(super) fn taken(by: &AppName) -> Refused {
+    let hint = "give it another `host` or `path`".to_owned();
+    Refused { hint, ..refused(format!("{by} is served at the same host and path")) }
+}
+
 /// What an application may write.
-fn roots(wish: &Wish) -> Vec<PathBuf> {
+pub(super) fn roots(wish: &Wish) -> Vec<PathBuf> {
     wish.terms.storage.iter().map(|storage| storage.root.clone()).collect()
 }
 
-fn refused(what: String) -> Refused {
+pub(super) fn refused(what: String) -> Refused {
     Refused { what, ..Refused::default() }
 }
 
-/// What of a staged application can be used again: the same file, on the same terms.
-fn key(wanted: &Wanted, shared: bool) -> Option<(PathBuf, String)> {
+/// By what a staged application is found again: the same file, on the same terms.
+fn key(wanted: &Wanted) -> Option<(PathBuf, String)> {
     let terms = serde_json::to_string(&wanted.terms).ok()?;
     let changed = std::fs::metadata(&wanted.file).and_then(|status| status.modified()).ok()?;
-    shared.then(|| (wanted.file.clone(), format!("{changed:?} {terms}")))
+    Some((wanted.file.clone(), format!("{changed:?} {terms}")))
 }
 
 fn digest(file: &Path) -> io::Result<Vec<u8>> {

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
@@ -24,8 +24,13 @@ use crate::telemetry::{Kind, Record};
 const KEPT_BYTES: usize = 64 << 10;
 /// Lines that a follower may be behind.
 const BEHIND: usize = 1_024;
-/// Lines that wait to be written.
-const WAITING: usize = 16_384;
+/// What a line costs beside its text.
+const LINE_BYTES: usize = 64;
+/// Lines that wait to be written, in number and in bytes: of one tenant, and of all tenants. The host's own have what is left.
+const WAITING: usize = 65_536;
+const TENANT_BYTES: usize = 1 << 20;
+const TENANTS_BYTES: usize = 8 << 20;
+const ALL_BYTES: usize = 16 << 20;
 /// How long the end of the host waits for the last lines.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -47,10 +52,27 @@ pub enum LogPlan {
 pub struct Logs {
     tenants: Mutex<BTreeMap<String, Tenant>>,
     writer: SyncSender<Job>,
+    waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
 }
 
+/// Bytes that wait to be written, of a tenant and of all, until they are.
+struct Charge {
+    bytes: usize,
+    of: Option<Arc<AtomicUsize>>,
+    all: Arc<AtomicUsize>,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        for count in self.of.iter().chain([&self.all]) {
+            count.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
 struct Tenant {
+    waiting: Arc<AtomicUsize>,
     kept: VecDeque<(Kind, String)>,
     bytes: usize,
     followers: broadcast::Sender<String>,
@@ -59,7 +81,7 @@ struct Tenant {
 
 impl Default for Tenant {
     fn default() -> Self {
-        Self { kept: VecDeque::new(), bytes: 0, followers: broadcast::Sender::new(BEHIND), dropped: 0 }
+        Self { waiting: Arc::default(), kept: VecDeque::new(), bytes: 0, followers: broadcast::Sender::new(BEHIND), dropped: 0 }
     }
 }
 
@@ -72,7 +94,7 @@ pub struct Tail {
 }
 
 enum Job {
-    Line { tenant: Option<String>, text: String },
+    Line { tenant: Option<String>, text: String, _charge: Charge },
     Done(tokio::sync::oneshot::Sender<()>),
 }
 
@@ -87,15 +109,17 @@ impl Logs {
         }
         let (writer, jobs) = sync_channel(WAITING);
         let plan = plan.clone();
-        thread::Builder::new().name("log".into()).spawn(move || write(&plan, &jobs))?;
-        Ok(Self { tenants: Mutex::default(), writer, dropped: Arc::default() })
+        let dropped = Arc::new(AtomicU64::new(0));
+        let unwritten = Arc::clone(&dropped);
+        thread::Builder::new().name("log".into()).spawn(move || write(&plan, &jobs, &unwritten))?;
+        Ok(Self { tenants: Mutex::default(), writer, waiting: Arc::default(), dropped })
     }
 
     /// Takes a line.
     pub fn take(&self, record: &Record) {
         let Record { kind, tenant, text } = record;
         if *kind == Kind::Host || tenant.is_empty() {
-            self.write(None, text);
+            self.write(None, text, None);
             return;
         }
         let mut tenants = self.tenants();
@@ -104,16 +128,17 @@ impl Logs {
             of.dropped = of.dropped.saturating_add(text.parse().unwrap_or(0));
             return;
         }
-        of.bytes += text.len();
+        of.bytes += text.len() + LINE_BYTES;
         of.kept.push_back((*kind, text.clone()));
         while of.bytes > KEPT_BYTES {
             let Some((_, first)) = of.kept.pop_front() else { break };
-            of.bytes -= first.len();
+            of.bytes -= first.len() + LINE_BYTES;
         }
         // Nobody may be following.
         drop(of.followers.send(text.clone()));
+        let waiting = Arc::clone(&of.waiting);
         drop(tenants);
-        self.write(Some(tenant), text);
+        self.write(Some(tenant), text, Some(waiting));
     }
 
     /// A tenant's last lines, and those to come.
@@ -146,8 +171,19 @@ impl Logs {
         }
     }
 
-    fn write(&self, tenant: Option<&str>, text: &str) {
-        let job = Job::Line { tenant: tenant.map(str::to_owned), text: format!("{text}\n") };
+    fn write(&self, tenant: Option<&str>, text: &str, of: Option<Arc<AtomicUsize>>) {
+        let bytes = text.len() + LINE_BYTES;
+        let most = if of.is_some() { TENANTS_BYTES } else { ALL_BYTES };
+        let full = |count: &AtomicUsize, most: usize| count.load(Ordering::Relaxed).saturating_add(bytes) > most;
+        if full(&self.waiting, most) || of.as_ref().is_some_and(|of| full(of, TENANT_BYTES)) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        for count in of.iter().chain([&self.waiting]) {
+            count.fetch_add(bytes, Ordering::Relaxed);
+        }
+        let charge = Charge { bytes, of, all: Arc::clone(&self.waiting) };
+        let job = Job::Line { tenant: tenant.map(str::to_owned), text: format!("{text}\n"), _charge: charge };
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.writer.try_send(job) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -161,17 +197,23 @@ impl Logs {
 /// Files that are held open at once.
 const OPEN: usize = 64;
 
-/// Writes until nobody has lines any more. A disk that is full loses lines, and nothing else.
-fn write(plan: &LogPlan, jobs: &Receiver<Job>) {
+/// Writes until nobody has lines any more. A disk that is full loses lines, and nothing else; they are counted.
+fn write(plan: &LogPlan, jobs: &Receiver<Job>, unwritten: &AtomicU64) {
     let mut files: VecDeque<(String, File, u64)> = VecDeque::new();
     while let Ok(job) = jobs.recv() {
-        match job {
-            Job::Done(done) => drop(done.send(())),
-            Job::Line { tenant: Some(tenant), text } => match plan {
-                LogPlan::Terminal => io::stderr().lock().write_all(text.as_bytes()).unwrap_or_default(),
-                LogPlan::Folder { folder, most } => append(&mut files, folder, *most, &tenant, &text).unwrap_or_default(),
+        let written = match job {
+            Job::Done(done) => {
+                done.send(()).unwrap_or_default();
+                Ok(())
+            }
+            Job::Line { tenant: Some(tenant), text, .. } => match plan {
+                LogPlan::Terminal => io::stderr().lock().write_all(text.as_bytes()),
+                LogPlan::Folder { folder, most } => append(&mut files, folder, *most, &tenant, &text),
             },
-            Job::Line { tenant: None, text } => io::stderr().lock().write_all(text.as_bytes()).unwrap_or_default(),
+            Job::Line { tenant: None, text, .. } => io::stderr().lock().write_all(text.as_bytes()),
+        };
+        if written.is_err() {
+            unwritten.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -223,9 +265,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn lines_that_wait_are_kept_under_and_at_a_tenants_bound_and_dropped_over_it_and_the_hosts_are_not() {
+        // Nobody writes: what waits, waits.
+        let (writer, _jobs) = sync_channel(WAITING);
+        let logs = Logs { tenants: Mutex::default(), writer, waiting: Arc::default(), dropped: Arc::default() };
+        let line = "x".repeat((TENANT_BYTES >> 4) - LINE_BYTES);
+        let dropped = |tenant: &str, times: usize| {
+            (0..times).for_each(|_| logs.take(&record(tenant, &line)));
+            logs.unwritten()
+        };
+        assert_eq!([dropped("a", 15), dropped("a", 1), dropped("a", 1)], [0, 0, 1]);
+        assert_eq!([dropped("b", 16), dropped("b", 1)], [1, 2]);
+        for tenant in ["c", "d", "e", "f", "g", "h"] {
+            dropped(tenant, 16);
+        }
+        assert_eq!(dropped("i", 1), 3, "all tenants have theirs");
+        logs.take(&Record { kind: Kind::Host, tenant: String::new(), text: line.clone() });
+        assert_eq!(logs.unwritten(), 3);
+    }
+
+    #[tokio::test]
     async fn who_follows_has_the_last_lines_and_those_to_come() {
         let logs = Logs::new(&LogPlan::Terminal).unwrap();
-        let long = "x".repeat(KEPT_BYTES / 2);
+        let long = "x".repeat(KEPT_BYTES / 2 - LINE_BYTES);
         for text in [&long, &long, "third"] {
             logs.take(&record("a", text));
         }

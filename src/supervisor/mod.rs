@@ -12,38 +12,57 @@ mod deploy;
 mod logs;
 mod rows;
 mod state;
+mod switch;
 mod workers;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, RandomState},
     io,
     net::{SocketAddr, TcpListener},
-    os::fd::OwnedFd,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use rustix::event::{EventfdFlags, eventfd};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{RwLock, Semaphore, mpsc, watch};
 
 use self::{
     deploy::cache_of,
     state::State,
-    workers::{Event, Workers},
+    workers::{Event, Shared, Workers},
 };
 pub use self::{
-    deploy::{Deployed, Origin, Wish},
+    deploy::{Deployed, Origin, Wish, meet},
     logs::{LogPlan, Logs, Tail},
     rows::{AppName, Rows},
-    state::{Live, Status},
+    state::{Live, Status, Turns},
     workers::WorkerInfo,
 };
-use crate::{confine::Held, environ::Proxies, exchange::Tasks, ledger::Ledger, limits::Limits, telemetry::Format, tenant::TenantId};
+use crate::{
+    artifact::{Artifacts, Pins},
+    confine::Held,
+    environ::Proxies,
+    exchange::Tasks,
+    ledger::{Callers, Ledger},
+    limits::Limits,
+    sandbox::Way,
+    telemetry::{Format, Kind},
+    tenant::TenantId,
+};
 
 /// The group of those who are in no other.
 pub const DEFAULT_GROUP: &str = "default";
 /// Events of workers that wait to be looked at.
 const EVENTS: usize = 1_024;
+/// How much of a cache is kept, if nobody says otherwise.
+pub const CACHE_BYTES: u64 = 10 << 30;
+/// How often the cache is swept.
+const SWEEP: Duration = Duration::from_hours(1);
 
 /// What a host is begun with. None of it changes while it runs.
 #[derive(Clone, Debug)]
@@ -54,6 +73,8 @@ pub struct Plan {
     pub cache: PathBuf,
     /// Where it keeps what it needs while it runs and from one run to the next.
     pub state: PathBuf,
+    /// What lies there may take so many bytes; of what is not served, the least recently used goes first.
+    pub cache_bytes: u64,
     /// Tenants and applications together, at most.
     pub rows: usize,
     /// What holds for all connections.
@@ -68,8 +89,41 @@ pub struct Plan {
     pub logs: LogPlan,
     /// Whether a kernel without the walls is refused.
     pub require_sandbox: bool,
+    /// How instances are rewound.
+    pub rewind: Rewinding,
     /// Stages that run at once.
     pub stages: usize,
+}
+
+/// How instances are rewound.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct Rewinding {
+    /// By this way; by the best that the kernel has without.
+    pub way: Option<Way>,
+    /// Whether every memory is compared with what it was.
+    pub verify: bool,
+}
+
+impl Plan {
+    /// What of two plans is not the same, for people.
+    #[must_use]
+    pub fn unlike(&self, other: &Self) -> Option<&'static str> {
+        let groups = |plan: &Self| plan.groups.iter().map(|group| format!("{group:?}")).collect::<Vec<_>>();
+        let host = |plan: &Self| {
+            (plan.cache.clone(), plan.state.clone(), plan.rows, plan.stop_grace, plan.require_sandbox, plan.stages, plan.rewind)
+        };
+        if groups(self) != groups(other) {
+            return Some("where it listens, or with how many workers,");
+        }
+        if self.limits != other.limits {
+            return Some("a limit of the host");
+        }
+        if format!("{:?}{:?}{:?}", self.logs, self.format, self.proxies) != format!("{:?}{:?}{:?}", other.logs, other.format, other.proxies)
+        {
+            return Some("the log, or the proxies,");
+        }
+        (host(self) != host(other)).then_some("[host]")
+    }
 }
 
 /// Workers that serve the same, behind the same listeners.
@@ -83,16 +137,51 @@ pub struct Group {
     pub bind: Vec<SocketAddr>,
 }
 
+/// A tenant, its group's ledger, and its row there.
+pub type TenantRow = (TenantId, Arc<Ledger>, usize);
+
 /// A host that runs.
 pub struct Host {
     plan: Plan,
-    ledger: Arc<Ledger>,
+    /// By group: no worker can write what another group's is judged by.
+    ledgers: BTreeMap<String, Arc<Ledger>>,
+    pins: BTreeMap<String, Pins>,
     logs: Logs,
     workers: Workers,
     state: Mutex<State>,
     stages: Semaphore,
+    /// Read-locked while a worker tries something, and write-locked while workers are replaced on purpose.
+    trials: RwLock<()>,
+    counts: Counts,
     tasks: Tasks,
     stopping: watch::Sender<bool>,
+}
+
+/// What stages have done.
+#[derive(Debug, Default)]
+pub struct Counts {
+    good: AtomicU64,
+    failed: AtomicU64,
+    ns: AtomicU64,
+}
+
+impl Counts {
+    fn staged(&self, took: Duration, good: bool) {
+        (if good { &self.good } else { &self.failed }).fetch_add(1, Ordering::Relaxed);
+        self.ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How many went well, and how many did not.
+    #[must_use]
+    pub fn stages(&self) -> [u64; 2] {
+        [&self.good, &self.failed].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// How long they took together.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        Duration::from_nanos(self.ns.load(Ordering::Relaxed))
+    }
 }
 
 /// A host's sockets, bound.
@@ -123,27 +212,42 @@ impl Host {
     /// # Errors
     /// When the machine refuses memory or processes.
     pub fn start(plan: Plan, bound: Bound) -> io::Result<Arc<Self>> {
-        let count = plan.groups.iter().map(|group| group.workers).sum();
-        let (ledger, file) = Ledger::shared(plan.rows, count)?;
-        let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from);
-        let bells = (0..count).map(|_| bell()).collect::<io::Result<Vec<OwnedFd>>>()?;
+        let (mut ledgers, mut pins, mut groups) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for (group, listeners) in plan.groups.iter().zip(bound.groups) {
+            let (ledger, file) = Ledger::shared(plan.rows + Callers::ROWS, group.workers)?;
+            let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from);
+            let bells = (0..group.workers).map(|_| bell()).collect::<io::Result<Vec<_>>>()?;
+            groups.push(Shared { ledger: file, bells, listeners, seed: RandomState::new().hash_one(&group.name) });
+            ledgers.insert(group.name.clone(), ledger);
+            let artifacts = Artifacts::new(cache_of(&plan, &group.name)).map_err(io::Error::other)?;
+            pins.insert(group.name.clone(), artifacts.pins().map_err(io::Error::other)?);
+        }
         let logs = Logs::new(&plan.logs)?;
         let (events, mut heard) = mpsc::channel(EVENTS);
-        let workers = Workers::new(&plan, bound.groups, file, bells, events);
+        let workers = Workers::new(&plan, groups, events);
         let host = Arc::new(Self {
             stages: Semaphore::new(plan.stages.max(1)),
-            state: Mutex::new(State::new(plan.rows)),
+            state: Mutex::new(State::new(&plan)),
             plan,
-            ledger,
+            ledgers,
+            pins,
             logs,
             workers,
+            trials: RwLock::default(),
+            counts: Counts::default(),
             tasks: Tasks::default(),
             stopping: watch::Sender::new(false),
         });
-        let listening = Arc::clone(&host);
+        let (listening, sweeping) = (Arc::clone(&host), Arc::clone(&host));
         host.tasks.spawn(async move {
             while let Some(event) = heard.recv().await {
                 listening.hear(event);
+            }
+        });
+        host.tasks.spawn(async move {
+            loop {
+                sweeping.sweep().await;
+                tokio::time::sleep(SWEEP).await;
             }
         });
         Ok(host)
@@ -155,10 +259,16 @@ impl Host {
         &self.plan
     }
 
-    /// What all tenants use.
+    /// What the tenants of a group use.
     #[must_use]
-    pub fn ledger(&self) -> &Arc<Ledger> {
-        &self.ledger
+    pub fn ledger(&self, group: &str) -> Arc<Ledger> {
+        self.ledgers.get(group).cloned().unwrap_or_else(|| Ledger::own(1))
+    }
+
+    /// What stages have done.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The tenants' lines.
@@ -191,11 +301,22 @@ impl Host {
         self.state().status()
     }
 
-    /// The rows of the tenants and of the applications that are served.
+    /// Who asked for an application.
     #[must_use]
-    pub fn rows(&self) -> (Vec<(TenantId, usize)>, Vec<Live>) {
+    pub fn origin(&self, name: &AppName) -> Option<Origin> {
         let state = self.state();
-        (state.rows.tenants(), state.live.values().cloned().collect())
+        state.live.get(name).map(|live| live.wish.origin).or_else(|| state.failed.get(name).map(|(wish, _)| wish.origin))
+    }
+
+    /// The tenants, each with its group's ledger and its row there, and the applications that are served.
+    #[must_use]
+    pub fn rows(&self) -> (Vec<TenantRow>, Vec<Live>) {
+        let state = self.state();
+        let of_group = |(group, rows): (&String, &Rows)| {
+            let ledger = self.ledger(group);
+            rows.tenants().into_iter().map(move |(tenant, row)| (tenant, Arc::clone(&ledger), row)).collect::<Vec<_>>()
+        };
+        (state.rows.iter().flat_map(of_group).collect(), state.live.values().cloned().collect())
     }
 
     /// Ready when all workers serve.
@@ -212,15 +333,21 @@ impl Host {
 
     fn hear(self: &Arc<Self>, event: Event) {
         match event {
-            Event::Said { worker, message } => {
-                self.workers.said(worker, message, |id| self.state().gone(id, worker));
-                self.clear_rows();
+            Event::Said { worker, incarnation, message } => {
+                let mut last = Vec::new();
+                self.workers.said(worker, incarnation, message, |id| last = self.state().gone(id, worker));
+                self.forget_tenants(&last);
             }
-            Event::Logged(record) => self.logs.take(&record),
+            Event::Logged { worker, record } => {
+                // A worker speaks of those whom it serves.
+                if record.kind == Kind::Host || self.state().serves(&self.workers.group_of(worker), &record.tenant) {
+                    self.logs.take(&record);
+                }
+            }
             Event::Died { worker, incarnation, how } => {
-                self.ledger.clear_worker(worker);
-                self.state().died(worker);
-                self.clear_rows();
+                self.ledger(&self.workers.group_of(worker)).clear_worker(self.workers.number_of(worker));
+                let last = self.state().died(worker);
+                self.forget_tenants(&last);
                 let (after, retired) = self.workers.died(worker, incarnation);
                 if *self.stopping.borrow() {
                     return;
@@ -230,27 +357,85 @@ impl Host {
                 } else {
                     tracing::error!("worker {worker} has ended ({how}); another one begins in {} ms", after.as_millis());
                 }
-                let host = Arc::clone(self);
-                self.tasks.spawn(async move {
-                    tokio::time::sleep(after).await;
-                    if !*host.stopping.borrow() {
-                        host.begin(worker);
-                    }
-                });
+                self.begin_after(worker, after);
             }
         }
     }
 
-    /// Begins a worker, with what its group serves.
-    fn begin(&self, worker: usize) {
-        let state = self.state();
+    fn begin_after(self: &Arc<Self>, worker: usize, pause: Duration) {
+        let host = Arc::clone(self);
+        self.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            if !*host.stopping.borrow() {
+                host.begin(worker);
+            }
+        });
+    }
+
+    /// Begins a worker, with what its group serves. What the machine refuses now is tried again.
+    fn begin(self: &Arc<Self>, worker: usize) {
         let group = self.workers.group_of(worker);
-        let sites = || state.live.values().filter(|live| live.group == group).map(|live| live.site.clone()).collect();
-        let sites = state.has_begun.then(sites);
-        let data = state.data_of(&group);
-        if let Err(error) = self.workers.begin(worker, &self.plan, sites, data) {
-            tracing::error!("worker {worker} cannot be started: {error}");
+        let begun = {
+            let state = self.state();
+            let sites = state.has_begun.then(|| state.sites_of(&group));
+            self.workers.begin(worker, &self.plan, sites, state.data_of(&group))
+        };
+        if let Err(error) = begun {
+            let pause = self.workers.longer_pause(worker);
+            tracing::error!("worker {worker} cannot be started: {error}; it is tried again in {} ms", pause.as_millis());
+            self.begin_after(worker, pause);
         }
+    }
+
+    /// The folders of a wish may be written by the workers that begin before it is served.
+    fn promise(&self, wish: &Wish) {
+        if let Ok(group) = self.group_of(wish) {
+            self.state().promised.insert(wish.name.clone(), (group, deploy::roots(wish)));
+        }
+    }
+
+    /// Says which files of the cache are needed.
+    fn pin(&self, group: &str) {
+        let Some(pins) = self.pins.get(group) else { return };
+        let state = self.state();
+        if let Err(error) = pins.set(state.needed(group)) {
+            tracing::warn!("what is served cannot be noted in the cache: {error}");
+        }
+    }
+
+    /// Nothing is left of these tenants.
+    fn forget_tenants(&self, tenants: &[String]) {
+        for tenant in tenants {
+            self.logs.forget(tenant);
+        }
+    }
+
+    /// What tenants have in the cache that is served no longer goes: it holds what their environment held.
+    fn forget_releases(&self, group: &str, tenants: &BTreeSet<TenantId>) {
+        let Ok(artifacts) = Artifacts::new(cache_of(&self.plan, group)) else { return };
+        for tenant in tenants {
+            if let Err(error) = artifacts.forget_releases(tenant, None) {
+                tracing::warn!("old releases of {tenant} cannot be removed: {error}");
+            }
+        }
+    }
+
+    /// Has the cache be no longer than it may be.
+    async fn sweep(&self) {
+        let (plan, most) = (self.plan.clone(), self.plan.cache_bytes);
+        let sweep = move || {
+            for group in &plan.groups {
+                let swept = Artifacts::new(cache_of(&plan, &group.name)).map_err(io::Error::other).and_then(|cache| cache.sweep(most));
+                match swept {
+                    Ok(swept) if swept.removed > 0 => {
+                        tracing::info!("the cache was swept: {} things went, {} bytes are left", swept.removed, swept.bytes);
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!("the cache cannot be swept: {error}"),
+                }
+            }
+        };
+        drop(tokio::task::spawn_blocking(sweep).await);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

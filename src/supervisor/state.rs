@@ -6,11 +6,14 @@ use std::{
     sync::Arc,
 };
 
+use tokio::sync::Mutex;
+
 use super::{
+    Plan,
     deploy::Wish,
     rows::{AppName, Rows},
 };
-use crate::{artifact::Prepared, worker::message::SiteSpec};
+use crate::{artifact::Prepared, tenant::TenantId, worker::message::SiteSpec};
 
 /// An application that is served.
 #[derive(Clone, Debug)]
@@ -44,79 +47,126 @@ pub struct Status {
     pub path: String,
 }
 
+/// Who changes an application: one at a time each.
+#[derive(Debug, Default)]
+pub struct Turns(BTreeMap<AppName, Arc<Mutex<()>>>);
+
+impl Turns {
+    /// What to lock for as long as an application is being changed.
+    pub fn of(&mut self, name: &AppName) -> Arc<Mutex<()>> {
+        // Of those that nobody holds or waits for, nothing is kept.
+        self.0.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(self.0.entry(name.clone()).or_default())
+    }
+}
+
+/// A version that is served no longer, or never was, and may still have requests.
+#[derive(Debug)]
+struct Leaving {
+    group: String,
+    tenant: TenantId,
+    row: usize,
+    prepared: Prepared,
+    /// The workers that have not let go of it.
+    workers: BTreeSet<usize>,
+}
+
 /// What a supervisor knows.
 pub(super) struct State {
-    pub rows: Rows,
+    /// The rows of each group's ledger.
+    pub rows: BTreeMap<String, Rows>,
     pub live: BTreeMap<AppName, Live>,
     /// Why the last deployment of an application failed.
     pub failed: BTreeMap<AppName, (Wish, String)>,
-    /// Sites that were removed, the workers that still have requests of theirs, and the application, if it is gone altogether.
-    leaving: BTreeMap<u64, (BTreeSet<usize>, Option<AppName>)>,
-    /// Rows that are free, to be cleared by who holds the ledger.
-    pub freed: Vec<usize>,
+    leaving: BTreeMap<u64, Leaving>,
+    /// What is being tried.
+    pub trying: BTreeMap<u64, Prepared>,
     /// Whether the workers accept connections.
     pub has_begun: bool,
     pub last_id: u64,
     pub revision: u64,
-    /// Applications that are being deployed: one at a time each.
     /// Folders that a group's next workers may write, for an application that is being deployed.
     pub promised: BTreeMap<AppName, (String, Vec<PathBuf>)>,
     /// What was staged for many, by file and terms.
-    pub staged: BTreeMap<Option<(PathBuf, String)>, Prepared>,
-    pub locks: BTreeMap<AppName, Arc<tokio::sync::Mutex<()>>>,
+    pub staged: BTreeMap<(PathBuf, String), Prepared>,
+    pub turns: Turns,
 }
 
 impl State {
-    pub(super) fn new(rows: usize) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         Self {
-            rows: Rows::new(rows),
+            rows: plan.groups.iter().map(|group| (group.name.clone(), Rows::new(plan.rows))).collect(),
             live: BTreeMap::new(),
             failed: BTreeMap::new(),
             leaving: BTreeMap::new(),
-            freed: Vec::new(),
+            trying: BTreeMap::new(),
             has_begun: false,
             last_id: 0,
             revision: 0,
             promised: BTreeMap::new(),
             staged: BTreeMap::new(),
-            locks: BTreeMap::new(),
+            turns: Turns::default(),
         }
     }
 
-    /// The site `id` is removed from `workers`; with it the application, if `last` names it.
-    pub(super) fn leaves(&mut self, id: u64, workers: BTreeSet<usize>, last: Option<AppName>) {
-        self.leaving.insert(id, (workers, last));
-        self.settle();
+    pub(super) fn next_revision(&mut self) -> u64 {
+        self.revision += 1;
+        self.revision
     }
 
-    /// The last request of a site has ended in a worker.
-    pub(super) fn gone(&mut self, id: u64, worker: usize) {
-        if let Some((workers, _)) = self.leaving.get_mut(&id) {
-            workers.remove(&worker);
+    /// A version is removed from `workers`. Said before they are told, so that none can answer too early.
+    pub(super) fn leaves(&mut self, tenant: &TenantId, group: &str, site: &SiteSpec, workers: BTreeSet<usize>) -> Vec<String> {
+        let (group, tenant, prepared) = (group.to_owned(), tenant.clone(), site.prepared.clone());
+        self.leaving.insert(site.id, Leaving { group, tenant, row: site.row, prepared, workers });
+        self.settle()
+    }
+
+    /// The last request of a version has ended in a worker. The tenants of which nothing is left.
+    pub(super) fn gone(&mut self, id: u64, worker: usize) -> Vec<String> {
+        if let Some(leaving) = self.leaving.get_mut(&id) {
+            leaving.workers.remove(&worker);
         }
-        self.settle();
+        self.settle()
     }
 
     /// A worker is dead, and with it all its requests.
-    pub(super) fn died(&mut self, worker: usize) {
-        for (workers, _) in self.leaving.values_mut() {
-            workers.remove(&worker);
+    pub(super) fn died(&mut self, worker: usize) -> Vec<String> {
+        for leaving in self.leaving.values_mut() {
+            leaving.workers.remove(&worker);
         }
-        self.settle();
+        self.settle()
     }
 
-    /// Gives back the rows of what is gone everywhere, and not served again meanwhile.
-    fn settle(&mut self) {
-        let (rows, live, freed) = (&mut self.rows, &self.live, &mut self.freed);
-        self.leaving.retain(|_, (workers, last)| {
-            if !workers.is_empty() {
-                return true;
+    /// Gives back the rows of what is gone everywhere.
+    fn settle(&mut self) -> Vec<String> {
+        let (rows, mut last) = (&mut self.rows, Vec::new());
+        self.leaving.retain(|_, Leaving { group, tenant, row, workers, .. }| {
+            if workers.is_empty()
+                && let Some(rows) = rows.get_mut(group)
+                && rows.give_back(tenant, *row)
+            {
+                last.push(tenant.to_string());
             }
-            if let Some(name) = last.take().filter(|name| !live.contains_key(name)) {
-                freed.extend(rows.give_back(&name));
-            }
-            false
+            !workers.is_empty()
         });
+        last
+    }
+
+    /// Whether a worker of `group` can have something to say of a tenant.
+    pub(super) fn serves(&self, group: &str, tenant: &str) -> bool {
+        self.rows.get(group).is_some_and(|rows| rows.knows(tenant))
+    }
+
+    /// What a group's workers may have to load.
+    pub(super) fn needed<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Prepared> {
+        let live = self.live.values().filter(move |live| live.group == group).map(|live| &live.site.prepared);
+        let leaving = self.leaving.values().filter(move |leaving| leaving.group == group).map(|leaving| &leaving.prepared);
+        live.chain(leaving).chain(self.trying.values()).chain(self.staged.values())
+    }
+
+    /// What a group serves.
+    pub(super) fn sites_of(&self, group: &str) -> Vec<SiteSpec> {
+        self.live.values().filter(|live| live.group == group).map(|live| live.site.clone()).collect()
     }
 
     /// The folders that guests of a group may write.

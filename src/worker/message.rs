@@ -26,6 +26,7 @@ use crate::{
     exchange::Uploads,
     limits::Limits,
     stage::Refused,
+    supervisor::Rewinding,
     telemetry::Format,
 };
 
@@ -43,8 +44,10 @@ pub struct Begin {
     pub worker: usize,
     /// See `worker`.
     pub workers: usize,
-    /// Rows of the ledger.
+    /// Rows of the ledger for tenants and applications.
     pub rows: usize,
+    /// By which the workers of a group tell peers apart.
+    pub seed: u64,
     /// Where compiled code lies.
     pub cache: PathBuf,
     /// A folder of its own.
@@ -61,6 +64,8 @@ pub struct Begin {
     pub format: Format,
     /// Whether a kernel without the walls is refused.
     pub require_sandbox: bool,
+    /// How instances are rewound.
+    pub rewind: Rewinding,
 }
 
 /// An application, as a worker serves it.
@@ -112,6 +117,16 @@ pub enum ToWorker {
         put: Vec<SiteSpec>,
         /// What goes.
         remove: Vec<u64>,
+    },
+    /// A part of the next change: serve these too, when it comes.
+    Stock {
+        /// What comes, or is replaced.
+        put: Vec<SiteSpec>,
+    },
+    /// Let go of what was tried, for it is not served.
+    Forget {
+        /// The application.
+        id: u64,
     },
     /// Finish what is in flight, and end.
     Stop,

@@ -18,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::MissedTickBehavior,
+};
 
 use self::{
     message::{Begin, FROM_WORKER, FromWorker, TO_WORKER, ToWorker},
@@ -27,8 +30,8 @@ use self::{
 use crate::{
     artifact::Artifacts,
     confine::{self, Held, Level, Walls},
-    ledger::Ledger,
-    sandbox::Engine,
+    ledger::{Callers, Ledger},
+    sandbox::{Engine, Rewinder, rewind_calls},
     server::{Bells, Config, Errors, Router, Server, Table},
     telemetry,
 };
@@ -61,10 +64,12 @@ pub fn run() -> io::Result<()> {
     };
     let inherited = Inherited::of(files, begin.workers)?;
     let artifacts = Artifacts::new(&begin.cache).map_err(io::Error::other)?;
+    // Behind the walls it could not be opened any more.
+    let rewinder = Rewinder::by(begin.rewind.way, begin.rewind.verify);
     let level = stand_behind(&begin, &artifacts)?;
 
-    let engine = Engine::new(&begin.limits).map_err(io::Error::other)?;
-    let ledger = Ledger::open(&inherited.ledger, begin.rows, begin.workers)?;
+    let engine = Engine::new(&begin.limits).map_err(io::Error::other)?.with_rewinder(rewinder);
+    let ledger = Ledger::open(&inherited.ledger, begin.rows + Callers::ROWS, begin.workers)?;
     // Threads that read and write files for guests give way to the one that serves.
     let polite = || rustix::process::setpriority_process(None, POLITE).unwrap_or_default();
     let runtime =
@@ -77,13 +82,14 @@ pub fn run() -> io::Result<()> {
             router: Arc::clone(&router),
             limits: begin.limits.clone(),
             bells: Bells { all: inherited.bells, own: begin.worker },
+            callers: Callers::of(&ledger, begin.worker, begin.seed),
             stop_grace: Duration::from_millis(begin.stop_grace_ms),
             errors: Errors::Hidden,
             proxies: begin.proxies.clone(),
         };
         let server = Server::with_listeners(inherited.listeners, config)?;
         // What serving needs is there; from now on there is nothing more of it.
-        let held = confine::before_guests(level).map_err(io::Error::other)?;
+        let held = confine::before_guests(level, &rewind_calls()).map_err(io::Error::other)?;
         required(&begin, held)?;
         let sites = Sites::new(engine, ledger, begin.worker, router);
         let stopped = serve(socket, server, sites, held).await;
@@ -138,6 +144,7 @@ async fn serve(socket: UnixStream, server: Server, mut sites: Sites, held: Held)
     let hearing = async {
         let heard = async {
             let mut looks = tokio::time::interval(LOOK);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             // A message that is read in part must not be dropped: it is read by a future of its own.
             let mut next = Box::pin(receive(&mut hear));
             loop {
@@ -161,6 +168,8 @@ async fn serve(socket: UnixStream, server: Server, mut sites: Sites, held: Held)
                             drop(answers.send(FromWorker::Tried { id, result }).await);
                         });
                     }
+                    Some(ToWorker::Stock { put }) => sites.stock(put),
+                    Some(ToWorker::Forget { id }) => sites.forget(id),
                     Some(ToWorker::Change { revision, put, remove }) => {
                         sites.change(put, &remove);
                         answers.send(FromWorker::Changed { revision }).await.map_err(io::Error::other)?;

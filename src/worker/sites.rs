@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use http::{Request as HttpRequest, header};
@@ -34,9 +34,11 @@ pub(super) struct Sites {
     router: Arc<Router>,
     codes: Arc<Codes>,
     served: BTreeMap<u64, (Vec<HostName>, Arc<Site>)>,
-    /// Made ready, and not served yet.
-    tried: Arc<Mutex<HashMap<u64, Arc<Site>>>>,
-    leaving: Vec<(u64, Weak<Site>)>,
+    /// Made ready, and not served yet; nothing where a trial runs.
+    tried: Arc<Mutex<HashMap<u64, Option<Arc<Site>>>>>,
+    /// By which it is seen whether somebody may still write to an application's rows.
+    leases: HashMap<u64, Vec<Weak<()>>>,
+    leaving: Vec<(u64, Vec<Weak<()>>)>,
     tasks: Tasks,
 }
 
@@ -50,6 +52,7 @@ impl Sites {
             codes: Arc::default(),
             served: BTreeMap::new(),
             tried: Arc::default(),
+            leases: HashMap::new(),
             leaving: Vec::new(),
             tasks: Tasks::default(),
         }
@@ -60,36 +63,54 @@ impl Sites {
     }
 
     /// Makes an application ready, and has it answer a request, if there is a path for one.
-    pub(super) fn try_out(&self, spec: SiteSpec, path: Option<String>) -> impl Future<Output = (u64, Result<u16, Refused>)> + use<> {
+    pub(super) fn try_out(&mut self, spec: SiteSpec, path: Option<String>) -> impl Future<Output = (u64, Result<u16, Refused>)> + use<> {
         let (id, host) = (spec.id, spec.hosts.first().map_or("localhost", |host| host.trim_start_matches("*.")).to_owned());
         let (prepared, file, engine, codes) = (spec.prepared.clone(), spec.file.clone(), self.engine.clone(), Arc::clone(&self.codes));
         let made = self.site(spec);
         let (tried, tasks) = (Arc::clone(&self.tried), self.tasks.clone());
+        lock(&tried).insert(id, None);
         let trial = async move {
             let (site, options) = made.map_err(refused)?;
-            prepared.shared_app(&engine, &codes, &file, options).map_err(|fault| Refused::from(&fault))?;
+            // Not on the thread that serves: it reads from disk.
+            let load = tokio::task::spawn_blocking(move || prepared.shared_app(&engine, &codes, &file, options).map(drop));
+            load.await.map_err(|_| refused("it cannot be loaded".to_owned()))?.map_err(|fault| Refused::from(&fault))?;
             let status = match path {
                 Some(path) => first_answer(&site, &host, &path, &tasks).await?,
                 None => 0,
             };
-            tried.lock().unwrap_or_else(PoisonError::into_inner).insert(id, site);
+            // Unless it was forgotten meanwhile.
+            if let Some(place) = lock(&tried).get_mut(&id) {
+                *place = Some(site);
+            }
             Ok(status)
         };
         async move { (id, trial.await.map_err(shortened)) }
     }
 
+    /// Lets go of what was tried, unless it is served.
+    pub(super) fn forget(&mut self, id: u64) {
+        lock(&self.tried).remove(&id);
+        if !self.served.contains_key(&id) {
+            self.leave(id);
+        }
+    }
+
     /// Serves `put`, and `remove` no longer.
     pub(super) fn change(&mut self, put: Vec<SiteSpec>, remove: &[u64]) {
         for id in remove {
-            if let Some((_, site)) = self.served.remove(id) {
-                self.leaving.push((*id, Arc::downgrade(&site)));
-            } else {
-                self.leaving.push((*id, Weak::new()));
-            }
+            self.served.remove(id);
+            lock(&self.tried).remove(id);
+            self.leave(*id);
         }
+        self.stock(put);
+        self.router.switch(Table::new(self.served.values().map(|(hosts, site)| (hosts.clone(), Arc::clone(site)))));
+    }
+
+    /// Will serve `put` with the next change.
+    pub(super) fn stock(&mut self, put: Vec<SiteSpec>) {
         for spec in put {
             let (id, hosts) = (spec.id, spec.hosts.iter().filter_map(|host| HostName::new(host).ok()).collect());
-            let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            let tried = lock(&self.tried).remove(&id).flatten();
             match tried.map_or_else(|| self.site(spec).map(|(site, _)| site), Ok) {
                 Ok(site) => {
                     self.served.insert(id, (hosts, site));
@@ -97,7 +118,10 @@ impl Sites {
                 Err(why) => tracing::error!("an application cannot be served: {why}"),
             }
         }
-        self.router.switch(Table::new(self.served.values().map(|(hosts, site)| (hosts.clone(), Arc::clone(site)))));
+    }
+
+    fn leave(&mut self, id: u64) {
+        self.leaving.push((id, self.leases.remove(&id).unwrap_or_default()));
     }
 
     pub(super) fn are_leaving(&self) -> bool {
@@ -106,16 +130,18 @@ impl Sites {
 
     /// Those of which the last request has ended.
     pub(super) fn gone(&mut self) -> Vec<u64> {
-        let (gone, leaving): (Vec<_>, Vec<_>) = self.leaving.drain(..).partition(|(_, site)| site.strong_count() == 0);
+        let ended = |leases: &[Weak<()>]| leases.iter().all(|lease| lease.strong_count() == 0);
+        let (gone, leaving): (Vec<_>, Vec<_>) = self.leaving.drain(..).partition(|(_, leases)| ended(leases));
         self.leaving = leaving;
         gone.into_iter().map(|(id, _)| id).collect()
     }
 
-    fn site(&self, spec: SiteSpec) -> Result<(Arc<Site>, AppOptions), String> {
-        let SiteSpec { name, version, tenant_row, row, mount, suspended, uploads, file, terms, prepared, .. } = spec;
+    fn site(&mut self, spec: SiteSpec) -> Result<(Arc<Site>, AppOptions), String> {
+        let SiteSpec { id, name, version, tenant_row, row, mount, suspended, uploads, file, terms, prepared, .. } = spec;
         let account = |row| self.ledger.account(row, self.worker).ok_or_else(|| "it has no row in the ledger".to_owned());
         let terms = terms.with(prepared.meta.as_ref());
         let mut options = terms.options(account(tenant_row)?, account(row)?);
+        self.leases.entry(id).or_default().extend([options.account.lease(), options.usage.lease()]);
         options.files.clone_from(&prepared.files);
         let mount = Mount::new(&mount).map_err(|bad| bad.to_string())?;
         if suspended {
@@ -169,6 +195,10 @@ async fn first_answer(site: &Site, host: &str, path: &str, tasks: &Tasks) -> Res
     }
     let status = answer.reply.status.code.as_u16();
     if status < 500 { Ok(status) } else { Err(first(&format!("it was answered with {status}"))) }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn refused(what: String) -> Refused {

@@ -100,8 +100,8 @@ fn a_file_above_its_limit_is_refused() {
 #[test]
 fn a_component_that_needs_more_memory_than_its_limit_is_refused_at_the_start() {
     let (code, said) = failed(wasgi().arg("serve").arg(guest("behaviours")).args(["--memory", "64KiB", "--bind", "127.0.0.1:0"]));
-    assert!(code == 1 && said.contains("exceeds the limit of 0x10000 bytes"), "{said}");
-    assert!(said.ends_with("hint: it needs more than `--memory` allows\n"), "{said}");
+    assert!(code == 1 && said.contains("it begins with 17 pages of memory, which is more than its limit of 65536 bytes"), "{said}");
+    assert!(said.ends_with("hint: `--memory` gives it more\n"), "{said}");
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn the_documents_name_only_flags_that_exist() {
     // Of cargo, curl and Django.
     let others = ["--path", "--locked", "--open", "--release", "--target", "--doc", "--noinput", "--username", "--email"];
     let help = |command: &str| String::from_utf8(wasgi().args([command, "--help"]).output().unwrap().stdout).unwrap();
-    let help = ["serve", "manage", "check", "cgi"].map(help).concat();
+    let help = ["serve", "manage", "check", "cgi", "deploy"].map(help).concat();
     for document in ["README.md", "docs/operators.md", "docs/app-authors.md", "docs/python.md", "docs/security.md", "docs/wsgiref.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));

@@ -9,8 +9,8 @@ use tokio::{
     time::timeout,
 };
 use wasgi::{
-    AppOptions, Artifacts, Bells, Config, Engine, Errors, Limits, Mount, Proxies, Route, Router, Server, Site, Start, Table, TenantId,
-    TenantLog, Uploads,
+    AppOptions, Artifacts, Bells, Callers, Config, Engine, Errors, Limits, Mount, Proxies, Route, Router, Server, Site, Start, Table,
+    TenantId, TenantLog, Uploads,
 };
 
 use crate::support::{DEADLINE, guest};
@@ -30,6 +30,7 @@ async fn a_server_is_bound_asked_and_stopped_within_a_program() {
         router: Arc::new(Router::new(Table::of_one(Site::ready(route, Vec::new())))),
         limits,
         bells: Bells::default(),
+        callers: Callers::alone(),
         stop_grace: Duration::from_secs(5),
         errors: Errors::Hidden,
         proxies: Proxies::default(),

@@ -52,6 +52,9 @@ fn every_mistake_in_a_configuration_is_told_at_once_with_its_place() {
         "[app.limits]",
         "memory = '2GiB'",
         "concurrency = 5",
+        "[[tenant]]",
+        "name = 'zero'",
+        "limits.concurrency = 0",
     ];
     fs::write(&file, lines.join("\n")).unwrap();
     let ran = wasgi().args(["config", "check"]).arg(&file).output().unwrap();
@@ -67,10 +70,11 @@ fn every_mistake_in_a_configuration_is_told_at_once_with_its_place() {
     assert!(shown(9, "`tenant[0].limits.guest_cpu` is \"soon\"", "no time; write milliseconds, or 250ms, 5s, 10min"), "{said}");
     assert!(shown(12, "not-there.wasm is no file", "wasgi build"), "{said}");
     assert!(shown(13, "`a b` is no host name", "a host name"), "{said}");
-    assert!(shown(14, "`app[0].isolation` is \"none\"", "expected one of \"request\", \"reuse\""), "{said}");
+    assert!(shown(14, "`app[0].isolation` is \"none\"", "expected one of \"request\", \"rewind\", \"reuse\""), "{said}");
     assert!(shown(16, "`limits.memory` is 2 GiB", "at most 1 GiB"), "{said}");
     assert!(shown(17, "`app[0].limits.concurrency` cannot be set here", "it belongs to the tenant"), "{said}");
-    assert!(said.contains("host.toml has 9 problems"), "{said}");
+    assert!(shown(20, "`limits.concurrency` is 0", "allowed is at least 1"), "{said}");
+    assert!(said.contains("host.toml has 10 problems"), "{said}");
 }
 
 #[test]

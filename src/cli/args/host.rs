@@ -97,14 +97,14 @@ pub(in crate::cli) struct Config {
 pub(in crate::cli) enum ConfigVerb {
     /// Says everything that is wrong with it
     Check {
-        /// A host.toml
+        /// A host.toml, or an application's wasgi.toml
         file: PathBuf,
         #[command(flatten)]
         common: Common,
     },
     /// Says what holds, and where each limit comes from
     Show {
-        /// A host.toml
+        /// A host.toml, or an application's wasgi.toml
         file: PathBuf,
         /// Print JSON
         #[arg(long)]
@@ -112,6 +112,10 @@ pub(in crate::cli) enum ConfigVerb {
         #[command(flatten)]
         common: Common,
     },
-    /// Prints its JSON Schema
-    Schema,
+    /// Prints the JSON Schema of a host.toml
+    Schema {
+        /// That of an application's wasgi.toml
+        #[arg(long)]
+        app: bool,
+    },
 }

@@ -12,7 +12,7 @@ use crate::{
     build::Template,
     exchange::Uploads,
     limits::{Amount, Limits},
-    sandbox::Isolation,
+    sandbox::{Isolation, Way},
     telemetry::Style,
 };
 
@@ -236,6 +236,7 @@ pub(super) struct Inspect {
     pub json: bool,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     /// Serve what a configuration says, for many tenants
@@ -265,6 +266,12 @@ pub(super) struct Serve {
     /// Processes that serve [default: one a core]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZero<usize>>,
+    /// How instances are rewound [default: the best way that the kernel has]
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub rewind: Option<RewindName>,
+    /// Compare every memory that was rewound with what it was, whole
+    #[arg(long)]
+    pub verify_rewind: bool,
     /// Refuse to run where the kernel lacks landlock or seccomp
     #[arg(long)]
     pub require_sandbox: bool,
@@ -330,6 +337,8 @@ pub(super) enum IsolationName {
     /// Nothing: a pristine instance for each request
     #[default]
     Request,
+    /// Nothing: an instance serves request after request, each with the memory of a new one
+    Rewind,
     /// What the application keeps: an instance serves request after request
     Reuse,
 }
@@ -338,7 +347,25 @@ impl From<IsolationName> for Isolation {
     fn from(name: IsolationName) -> Self {
         match name {
             IsolationName::Request => Self::Request,
+            IsolationName::Rewind => Self::Rewind,
             IsolationName::Reuse => Self::Reuse,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum RewindName {
+    /// By write-protection
+    Userfaultfd,
+    /// By which pages are copies of the image's
+    Private,
+}
+
+impl From<RewindName> for Way {
+    fn from(name: RewindName) -> Self {
+        match name {
+            RewindName::Userfaultfd => Self::Userfaultfd,
+            RewindName::Private => Self::Private,
         }
     }
 }

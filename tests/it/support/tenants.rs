@@ -32,8 +32,20 @@ impl Tenants {
         Self::beginning(tempfile::tempdir().unwrap(), head, apps)
     }
 
+    /// With lines of the table `[host]`.
+    pub fn hosting(host: &str, head: &str, apps: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = configuration(head, apps).replacen("[host]\n", &format!("[host]\n{host}\n"), 1);
+        std::fs::write(folder.path().join("host.toml"), text).unwrap();
+        Self::begun(folder)
+    }
+
     fn beginning(folder: tempfile::TempDir, head: &str, apps: &str) -> Self {
         std::fs::write(folder.path().join("host.toml"), configuration(head, apps)).unwrap();
+        Self::begun(folder)
+    }
+
+    fn begun(folder: tempfile::TempDir) -> Self {
         let mut command = wasgi();
         command.arg("serve").arg("--config").arg(folder.path().join("host.toml"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
