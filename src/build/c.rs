@@ -41,7 +41,7 @@ pub(super) fn compile(request: &Request, progress: &dyn Progress) -> Result<Comp
         .arg(&sdk)
         .args(&request.settings.c.flags)
         .args(&sources);
-    for file in ["body.c", "environ.c", "errors.c", "gateway.c", "headers.c", "input.c", "start_response.c"] {
+    for file in ["body.c", "environ.c", "errors.c", "gateway.c", "headers.c", "input.c", "rewind.c", "start_response.c"] {
         compiler.arg(sdk.join(file));
     }
     let ran = output(compiler.arg("-o").arg(&module))?;

@@ -9,6 +9,8 @@ use super::{BuildFault, Language};
 pub(super) const FOLDER: &str = ".wasgi";
 /// `wit/gateway.wit`.
 pub(super) const GATEWAY: &str = include_str!("../../wit/gateway.wit");
+/// `wit/rewind.wit`, of the same package.
+pub(super) const REWIND: &str = include_str!("../../wit/rewind.wit");
 
 macro_rules! files {
     ($folder:literal: $($name:literal)+) => {
@@ -20,10 +22,10 @@ const RUST: &[(&str, &str)] = files! { "rust":
     "Cargo.toml" "src/body.rs" "src/environ.rs" "src/errors.rs" "src/exchange.rs" "src/headers.rs" "src/input.rs" "src/lib.rs" "src/start_response.rs"
 };
 const C: &[(&str, &str)] = files! { "c":
-    "body.c" "environ.c" "errors.c" "gateway.c" "gateway.h" "headers.c" "input.c" "start_response.c" "wasgi.h"
+    "body.c" "environ.c" "errors.c" "gateway.c" "gateway.h" "headers.c" "input.c" "rewind.c" "start_response.c" "wasgi.h"
 };
 const GO: &[(&str, &str)] = files! { "go":
-    "body.go" "environ.go" "errors.go" "gateway.go" "go.mod" "input.go" "nethttp/nethttp.go" "start_response.go" "wasgi.go"
+    "body.go" "environ.go" "errors.go" "gateway.go" "go.mod" "input.go" "nethttp/nethttp.go" "rewind.go" "start_response.go" "wasgi.go"
 };
 const JAVASCRIPT: &[(&str, &str)] = files! { "javascript":
     "body.js" "bytes.js" "environ.js" "errors.js" "exchange.js" "fetch.d.ts" "fetch.js" "gateway.js" "index.d.ts" "index.js" "input.js" "package.json" "quickjs-missing.js" "quickjs-web.js" "quickjs.js"
@@ -51,7 +53,8 @@ pub(super) fn provide(folder: &Path, language: &Language) -> Result<(), BuildFau
     // In the application's workspace, the SDK is a member and no workspace of its own.
     let sdk = files(language).iter().map(|(name, text)| (own.join("sdk").join(name), text.replace("\n[workspace]\n", "")));
     // Git asks here, too.
-    let others = [("wit/gateway.wit", GATEWAY), (".gitignore", "*\n")].map(|(name, text)| (own.join(name), text.to_owned()));
+    let others = [("wit/gateway.wit", GATEWAY), ("wit/rewind.wit", REWIND), (".gitignore", "*\n")]
+        .map(|(name, text)| (own.join(name), text.to_owned()));
     for (file, text) in sdk.chain(others) {
         write(&file, &text).map_err(BuildFault::io(&file))?;
     }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -12,7 +12,7 @@ use thiserror::Error;
 use wasmtime::component::{Component, Linker};
 
 use super::{
-    bindings::{self, releasable::ReleasablePre},
+    bindings::{self, releasable::ReleasablePre, rewindable::RewindablePre},
     engine::Engine,
     filesystem::{self, Folder, Storage, Volumes},
     instance::Instance,
@@ -33,6 +33,9 @@ pub enum Isolation {
     /// Nothing: a pristine instance for each request.
     #[default]
     Request,
+    /// Nothing: an instance serves request after request, and each finds its memory as it was when the instance was new. Where that cannot be,
+    /// an instance a request.
+    Rewind,
     /// Everything that the application keeps: an instance serves request after request until it retires.
     Reuse,
 }
@@ -84,6 +87,8 @@ pub struct AppOptions {
     pub lines: Option<Lines>,
     /// Whether broken rules are looked for.
     pub strictness: Strictness,
+    /// Why its instances cannot be rewound, if they cannot.
+    pub not_rewound: Option<String>,
 }
 
 impl AppOptions {
@@ -103,6 +108,7 @@ impl AppOptions {
             streams: Streams::default(),
             lines: None,
             strictness: Strictness::default(),
+            not_rewound: None,
         }
     }
 
@@ -119,10 +125,21 @@ pub enum BadComponent {
     /// It has another world.
     #[error("this is no component for the world wasgi:gateway/app: {0}")]
     World(String),
+    /// It needs more memory than it may have merely to start.
+    #[error("it begins with {pages} pages of memory, which is more than its limit of {limit} bytes")]
+    Memory {
+        /// Pages of 64 KiB, of its largest memory.
+        pages: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// A folder that it is to see cannot be opened.
     #[error("a folder of the application cannot be opened")]
     Folder(#[source] std::io::Error),
 }
+
+/// A page of WebAssembly.
+const PAGE: u64 = 64 << 10;
 
 /// How many there were in this process.
 static APPS: AtomicU64 = AtomicU64::new(0);
@@ -134,7 +151,15 @@ pub struct App {
     id: u64,
     pre: bindings::OfferedPre<State>,
     has_release: bool,
+    /// Whether it opens by itself what its language's library opens when it is first used.
+    can_settle: bool,
     options: AppOptions,
+    /// How it is isolated: `Request` where it cannot be rewound.
+    isolation: Isolation,
+    /// It was found that it cannot be rewound after all.
+    refused: AtomicBool,
+    /// It was told that an instance was not rewound.
+    told: AtomicBool,
     volumes: Volumes,
     /// Its code, where applications share it: there as long as one of them is.
     code: Option<Arc<Component>>,
@@ -151,23 +176,73 @@ impl App {
     /// [`BadComponent`] if it lacks the export `application`, or imports what this host does not offer.
     pub fn new(engine: &Engine, component: &Component, options: AppOptions) -> Result<Self, BadComponent> {
         let bad = |error: wasmtime::Error| BadComponent::World(format!("{error:#}"));
+        let (pages, limit) =
+            (component.resources_required().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0), options.limits.memory_bytes);
+        if pages.saturating_mul(PAGE) > limit {
+            return Err(BadComponent::Memory { pages, limit });
+        }
         let mut linker = Linker::new(engine.wasmtime());
         add_to_linker(&mut linker).map_err(bad)?;
         let pre = linker.instantiate_pre(component).map_err(bad)?;
         let has_release = ReleasablePre::new(pre.clone()).is_ok();
+        let can_settle = RewindablePre::new(pre.clone()).is_ok();
         let pre = bindings::OfferedPre::new(pre).map_err(bad)?;
         let volumes = Volumes::open(&options.files, &options.storage).map_err(BadComponent::Folder)?;
+        let why = match (&options.not_rewound, engine.rewinder().way()) {
+            (Some(why), _) => Some(why.as_str()),
+            (None, None) => Some("this kernel has neither userfaultfd nor PAGEMAP_SCAN (Linux 6.7)"),
+            (None, Some(_)) => None,
+        };
+        let isolation = match why.filter(|_| options.isolation == Isolation::Rewind) {
+            Some(why) => {
+                options.log.tell(&format!("its isolation is `request`, for it cannot be rewound: {why}"));
+                Isolation::Request
+            }
+            None => options.isolation,
+        };
         Ok(Self {
             engine: engine.clone(),
             id: APPS.fetch_add(1, Ordering::Relaxed),
             pre,
             has_release,
+            can_settle,
             options,
+            isolation,
+            refused: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             volumes,
             code: None,
             generation: AtomicU64::new(0),
             report: Mutex::default(),
         })
+    }
+
+    /// How it is isolated.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        match self.isolation {
+            Isolation::Rewind if self.refused.load(Ordering::Relaxed) => Isolation::Request,
+            isolation @ (Isolation::Request | Isolation::Rewind | Isolation::Reuse) => isolation,
+        }
+    }
+
+    /// Its instances have something that cannot be put back: from now on each serves one request.
+    pub(super) fn refuse_rewind(&self, why: &str) {
+        if !self.refused.swap(true, Ordering::Relaxed) {
+            self.log().tell(&format!("its isolation is `request`, for it cannot be rewound: {why}"));
+        }
+    }
+
+    /// Says, once, that an instance was thrown away instead of rewound.
+    pub(super) fn tell_discarded(&self, why: &str) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            self.log().tell(&format!("after some of its requests an instance is thrown away, and not rewound: {why}"));
+        }
+    }
+
+    /// Whether its instances can be asked to open what they would open later.
+    pub(super) fn can_settle(&self) -> bool {
+        self.can_settle
     }
 
     /// Holds `code` as long as it lives.
@@ -217,10 +292,12 @@ impl App {
         self.engine.idle().take(self.id)
     }
 
-    /// Keeps an instance for the next request; unless its tenant's instances have more than half of its memory, for idle ones must leave
-    /// room for those that work.
+    /// Keeps an instance for the next request; unless its tenant has more than half of its memory, or, where there are other workers, of its
+    /// instances: idle ones must leave room for those that work, and another worker's do not give way.
     pub(super) fn give_back(&self, instance: Instance) {
-        if self.options.account.level(Gauge::Memory) <= self.options.limits.tenant_memory_bytes / 2 {
+        let AppOptions { account, limits, .. } = &self.options;
+        let has_room = account.workers() == 1 || account.level(Gauge::Instances).saturating_mul(2) <= limits.instances;
+        if has_room && account.level(Gauge::Memory) <= limits.tenant_memory_bytes / 2 {
             self.engine.idle().give_back(self.id, instance);
         }
     }

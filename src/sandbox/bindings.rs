@@ -21,6 +21,15 @@ pub(super) mod releasable {
     });
 }
 
+/// What only a component exports that says when it can be rewound to.
+pub(super) mod rewindable {
+    wasmtime::component::bindgen!({
+        path: "wit",
+        world: "wasgi:gateway/rewindable",
+        exports: { default: async },
+    });
+}
+
 impl<T: 'static> OfferedPre<T> {
     /// The functions of an instance that was made of this component.
     pub(super) fn load(&self, store: impl wasmtime::AsContextMut, instance: &wasmtime::component::Instance) -> wasmtime::Result<Offered> {

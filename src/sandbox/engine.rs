@@ -14,7 +14,7 @@ use std::{
 
 use wasmtime::{CacheStore, Config, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
-use super::{functions::Functions, idle::Idle, turns::Turns};
+use super::{functions::Functions, idle::Idle, rewind::Rewinder, turns::Turns};
 use crate::{
     fault::{BusyFault, HostFault},
     limits::Limits,
@@ -41,6 +41,7 @@ pub struct Engine {
     places: Arc<Places>,
     turns: Arc<Turns>,
     idle: Arc<Idle>,
+    rewinder: Rewinder,
 }
 
 /// The places of the pool.
@@ -94,7 +95,27 @@ impl Engine {
         let wasmtime = wasmtime::Engine::new(config).map_err(|error| refused(&error))?;
         let ticker = Ticker::start(wasmtime.weak())?;
         let places = Places { all: usize::try_from(limits.worker_instances).unwrap_or(usize::MAX), taken: AtomicUsize::new(0) };
-        Ok(Self { wasmtime, ticker, functions, places: Arc::new(places), turns: Arc::default(), idle: Arc::default() })
+        Ok(Self {
+            wasmtime,
+            ticker,
+            functions,
+            places: Arc::new(places),
+            turns: Arc::default(),
+            idle: Arc::default(),
+            rewinder: Rewinder::default(),
+        })
+    }
+
+    /// The same, with what instances are rewound with; without, none is.
+    #[must_use]
+    pub fn with_rewinder(mut self, rewinder: Rewinder) -> Self {
+        self.rewinder = rewinder;
+        self
+    }
+
+    /// What instances are rewound with.
+    pub(super) fn rewinder(&self) -> &Rewinder {
+        &self.rewinder
     }
 
     /// A place of the pool; the instance that is idle for longest gives way.
@@ -155,7 +176,8 @@ fn code_config() -> Config {
     let mut config = Config::new();
     config.strategy(Strategy::Cranelift);
     config.epoch_interruption(true);
-    config.wasm_component_model_async(true);
+    // Nothing that is offered to guests is asynchronous in the component model's sense (WASI 0.3), and each of its tasks would have a stack.
+    config.concurrency_support(false);
     config.wasm_relaxed_simd(false);
     // Who runs a guest does not read its debugging information, whose author may have made it endless: see `lines`.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
@@ -171,15 +193,16 @@ fn config(limits: &Limits) -> Config {
     pool.total_core_instances(instances.saturating_mul(CORE_INSTANCES));
     pool.total_memories(instances.saturating_mul(MEMORIES));
     pool.total_tables(instances.saturating_mul(TABLES));
-    // A store that waits for its next call keeps a stack, and one that is called uses two (wasmtime's concurrent calls have one of their own).
-    pool.total_stacks(instances.saturating_mul(2));
+    // A store that is called has a stack.
+    pool.total_stacks(instances);
     pool.max_core_instances_per_component(CORE_INSTANCES);
     pool.max_memories_per_component(MEMORIES);
     pool.max_tables_per_component(TABLES);
     pool.max_component_instance_size(INSTANCE_BYTES);
     pool.max_core_instance_size(INSTANCE_BYTES);
     pool.table_elements(TABLE_ELEMENTS);
-    pool.max_memory_size(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
+    // What an instance may have of it is its application's limit, which the limiter holds.
+    pool.max_memory_size(usize::try_from(Limits::ceiling().memory_bytes).unwrap_or(usize::MAX));
     let mut config = code_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

@@ -10,45 +10,37 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmtime::{
-    Store, UpdateDeadline, WasmBacktrace,
-    component::{ResourceAny, ResourceTable},
-};
-use wasmtime_wasi::{I32Exit, WasiCtx};
+use wasmtime::{Store, UpdateDeadline, component::ResourceAny};
 
 use super::{
-    app::{App, Isolation, Streams},
-    bindings::{self, releasable::Releasable, wasgi::gateway::types::ExcInfo},
+    app::{App, Isolation},
+    bindings::{self, releasable::Releasable, rewindable::Rewindable},
     engine::Running,
-    filesystem::Files,
     hostcalls::{Current, Exchange, InputFault, Response},
-    limiter::MemoryLimiter,
-    log::{RequestLog, StandardStream, Stream, raised, shortened},
-    meter::Meter,
+    meter::{Meter, thread_cpu},
     report::{Plan, Report},
-    state::{State, Taken},
-    terminal::Terminal,
+    rewind::{Doubt, HANDLES, HOSTCALL_BYTES, Snapshot},
+    state::{State, wasi},
     timeline::Timeline,
+    trapped::{CpuSpent, not_started, raised_fault, trapped},
 };
 use crate::{
     environ::Environ,
-    fault::{Fault, GuestFault, HostFault, Stopped, Trapped},
-    ledger::Account,
+    fault::{BusyFault, Fault, GuestFault, Stopped},
+    ledger::{Account, Counter},
     limits::Limits,
     response::Phase,
 };
 
-/// Bytes that one host call may lift out of the guest: a chunk as text, twice its size in UTF-8, and what goes with it.
-const HOSTCALL_BYTES: usize = 4 << 20;
-/// Handles of the component model.
-const HANDLES: usize = 1_000;
-/// What the host keeps for a guest at once: files, streams, pollables. A file is one of the host's.
-const RESOURCES: usize = 256;
-/// Random bytes a call.
-const RANDOM_BYTES: u64 = 64 << 10;
+/// An instance of more memory goes on another thread.
+const LARGE_BYTES: usize = 64 << 20;
 
 /// A guest.
 pub struct Instance {
+    /// What it was when it was new; dropped before its memories.
+    snapshot: Option<Snapshot>,
+    /// Its body was iterated to its end.
+    ended: bool,
     store: Store<State>,
     component: wasmtime::component::Instance,
     guest: bindings::Offered,
@@ -69,20 +61,15 @@ pub struct Body {
     pub only: bool,
 }
 
-/// The CPU budget is used up.
-#[derive(Debug, thiserror::Error)]
-#[error("the CPU limit is used up")]
-struct CpuSpent;
-
 impl Instance {
     /// Takes an idle instance of `app`, or starts a new one. The time until then is charged to `start_cpu_ms`.
     ///
     /// # Errors
     /// [`GuestFault::Start`] if the guest cannot start within its limits; [`HostFault`] if the machine refuses.
     pub async fn of(app: &App, request_id: &str) -> Result<Self, Fault> {
-        let idle = match app.options().isolation {
+        let idle = match app.isolation() {
             Isolation::Request => None,
-            Isolation::Reuse => app.take_idle(),
+            Isolation::Reuse | Isolation::Rewind => app.take_idle(),
         };
         match idle {
             Some(instance) => {
@@ -99,7 +86,7 @@ impl Instance {
     /// As [`Instance::of`].
     pub async fn start(app: &App, request_id: &str) -> Result<Self, Fault> {
         let (limits, generation) = (app.limits(), app.generation());
-        let state = state(app)?;
+        let state = State::new(app)?;
         state.log.begin(request_id);
         let meter = Arc::clone(&state.meter);
         #[expect(clippy::disallowed_methods, reason = "the one place that makes a store")]
@@ -115,13 +102,28 @@ impl Instance {
         let started = tokio::time::timeout(wall, meter.charge(app.seat(), app.pre().instance_pre().instantiate_async(&mut store))).await;
         let component = match started {
             Ok(Ok(component)) => component,
+            // It is not to blame for what the tenant's others have.
+            Ok(Err(_)) if store.data().limiter.is_crowded() => return Err(BusyFault::NoInstance.into()),
             Ok(Err(error)) => return Err(not_started(&error, app).into()),
             Err(_) => return Err(GuestFault::Stopped(Stopped::Wall).into()),
         };
         let guest = app.pre().load(&mut store, &component).map_err(|error| not_started(&error, app))?;
         let (now, account) = (Instant::now(), app.options().account.clone());
-        let mut instance =
-            Self { store, component, guest, meter, account, born: now, rested: now, first_bytes: 0, served: 0, generation, broken: false };
+        let mut instance = Self {
+            snapshot: None,
+            ended: false,
+            store,
+            component,
+            guest,
+            meter,
+            account,
+            born: now,
+            rested: now,
+            first_bytes: 0,
+            served: 0,
+            generation,
+            broken: false,
+        };
         if let Some(plan) = &app.options().plan {
             let report = instance.prepare(app, plan).await?;
             if let Some(raised) = report.raised() {
@@ -130,7 +132,61 @@ impl Instance {
             app.note(report);
         }
         instance.first_bytes = instance.store.data().limiter.used();
+        if app.isolation() == Isolation::Rewind {
+            instance.remember(app).await?;
+        }
         Ok(instance)
+    }
+
+    /// Remembers what a new instance is, so that it can be again.
+    async fn remember(&mut self, app: &App) -> Result<(), GuestFault> {
+        if app.can_settle() {
+            let rewindable = Rewindable::new(&mut self.store, &self.component).map_err(|error| not_started(&error, app))?;
+            let call = rewindable.wasgi_gateway_rewind().call_settle(&mut self.store);
+            outside(&mut self.broken, &self.meter, app, call).await?;
+            self.store.data().log.finish();
+        }
+        match Snapshot::take(app.engine().rewinder(), &mut self.store, self.component).await {
+            Ok(snapshot) => self.snapshot = Some(snapshot),
+            Err(doubt @ Doubt::Crowded) => app.tell_discarded(&doubt.to_string()),
+            Err(doubt) => app.refuse_rewind(&doubt.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Makes it what it was when it was new. False: it is to be thrown away.
+    async fn rewind(&mut self, app: &App) -> bool {
+        let Some(mut snapshot) = self.snapshot.take() else { return false };
+        let began = thread_cpu();
+        let rewound = self.reset(app, &mut snapshot).await;
+        self.snapshot = Some(snapshot);
+        let took = u64::try_from(thread_cpu().saturating_sub(began).as_nanos()).unwrap_or(u64::MAX);
+        app.seat().computed(took);
+        let usage = &app.options().usage;
+        match rewound {
+            Ok(()) => usage.count(Counter::Rewound, 1),
+            Err(doubt) => {
+                usage.count(Counter::Discarded, 1);
+                if doubt.is_ours() {
+                    tracing::error!("an instance of {} is not rewound: {doubt}", app.log().tenant());
+                } else {
+                    app.tell_discarded(&doubt.to_string());
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn reset(&mut self, app: &App, snapshot: &mut Snapshot) -> Result<(), Doubt> {
+        snapshot.restore(&mut self.store).await?;
+        let state = self.store.data_mut();
+        if !state.files.rewind() {
+            return Err(Doubt::Open);
+        }
+        state.wasi = wasi(app, &state.log, &state.given);
+        self.ended = false;
+        Ok(())
     }
 
     /// Has the guest import its application; its report.
@@ -248,7 +304,9 @@ impl Instance {
     /// [`GuestFault::NeverStarted`] and [`GuestFault::TooShort`].
     pub async fn end(&mut self) -> Result<(), GuestFault> {
         let current = self.current()?;
-        current.response.end(&current.timeline).await
+        current.response.end(&current.timeline).await?;
+        self.ended = true;
+        Ok(())
     }
 
     /// Calls the iterable's `close()`, within its grace, if the guest can still be entered (S67, S68).
@@ -266,7 +324,7 @@ impl Instance {
         let iterator = self.guest.wasgi_gateway_application().body();
         let call = async {
             let closed = iterator.call_close(&mut self.store, body.resource).await?;
-            if app.options().isolation == Isolation::Reuse {
+            if app.isolation() != Isolation::Request {
                 body.resource.resource_drop_async(&mut self.store).await?;
             }
             Ok(closed)
@@ -292,7 +350,7 @@ impl Instance {
     }
 
     /// The exchange is over. The instance goes back to `app` if it may serve another.
-    pub fn finish(mut self, app: &App) -> Finished {
+    pub async fn finish(mut self, app: &App) -> Finished {
         let current = self.store.data_mut().current.take();
         self.store.data().log.finish();
         let cpu = self.meter.used();
@@ -303,9 +361,19 @@ impl Instance {
         for finding in &findings {
             self.store.data().log.finding(finding);
         }
-        if app.options().isolation == Isolation::Reuse && self.generation == app.generation() && self.is_fit(app.limits()) {
+        let is_fit = self.generation == app.generation() && self.is_fit(app.limits());
+        let stays = match app.isolation() {
+            Isolation::Request => false,
+            Isolation::Reuse => is_fit && !self.store.data().files.is_worn(),
+            // What did not end as it should is not looked at any closer.
+            Isolation::Rewind => is_fit && self.ended && fault.is_none() && self.rewind(app).await,
+        };
+        if stays {
             self.rested = Instant::now();
             app.give_back(self);
+        } else if memory > LARGE_BYTES {
+            // To give so much back takes the kernel a while, and this thread has others to serve.
+            drop(tokio::task::spawn_blocking(move || drop(self)));
         }
         Finished { input, bytes_in, fault, cpu, memory, memory_refused }
     }
@@ -317,7 +385,6 @@ impl Instance {
             && u64::from(self.served) < limits.reuse_requests
             && self.age() < Duration::from_millis(limits.reuse_age_ms)
             && grown <= limits.reuse_growth_bytes
-            && !state.files.is_worn()
     }
 
     /// Whether it has served no request yet.
@@ -401,78 +468,4 @@ async fn outside<T>(broken: &mut bool, meter: &Meter, app: &App, call: impl Futu
         Ok(Err(error)) => Err(trapped(&error, app)),
         Err(_) => Err(GuestFault::Stopped(Stopped::Wall)),
     }
-}
-
-/// A new guest's data: nothing of the host, but its own files and an empty `/tmp`.
-fn state(app: &App) -> Result<State, Fault> {
-    let limits = app.limits();
-    let place = Taken::of(app.engine(), &app.options().account, limits)?;
-    let refused = |what| move |source| HostFault::Io { what, source };
-    let files = Files::new(app.volumes(), limits.tmp_bytes).map_err(refused("a private /tmp cannot be made"))?;
-    let log = RequestLog::new(app.log().clone(), limits);
-    let mut wasi = WasiCtx::builder();
-    match app.options().streams {
-        Streams::Log => {
-            wasi.stdout(StandardStream { log: log.clone(), stream: Stream::Stdout });
-            wasi.stderr(StandardStream { log: log.clone(), stream: Stream::Stderr });
-        }
-        Streams::Terminal => {
-            wasi.stdin(wasmtime_wasi::cli::stdin()).stdout(Terminal::Stdout).stderr(Terminal::Stderr);
-        }
-    }
-    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-    wasi.max_random_size(RANDOM_BYTES);
-    wasi.arg("wasgi").env("HOME", "/tmp");
-    if let Some(storage) = app.options().data() {
-        wasi.env("WASGI_DATA_BYTES", storage.limit.to_string());
-    }
-    for (name, value) in &app.options().environment {
-        wasi.env(name, value);
-    }
-    let mut table = ResourceTable::new();
-    table.set_max_capacity(RESOURCES);
-    let meter = Arc::new(Meter::default());
-    let limiter = MemoryLimiter::new(limits, app.options().account.clone(), Arc::clone(app.engine().idle()));
-    Ok(State { wasi: wasi.build(), table, files, limiter, meter, log, current: None, _place: place })
-}
-
-fn raised_fault(exc: &ExcInfo) -> GuestFault {
-    GuestFault::Raised(raised(&exc.kind, &exc.message, &exc.traceback))
-}
-
-/// What a failed call means.
-fn trapped(error: &wasmtime::Error, app: &App) -> GuestFault {
-    if let Some(fault) = error.downcast_ref::<GuestFault>() {
-        return fault.clone();
-    }
-    if error.is::<CpuSpent>() {
-        return GuestFault::Stopped(Stopped::Cpu);
-    }
-    let reason = match error.downcast_ref::<I32Exit>() {
-        Some(I32Exit(code)) => format!("it called exit({code})"),
-        None => raised("", &error.root_cause().to_string(), "").message,
-    };
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(|backtrace| told(backtrace, app)).unwrap_or_default();
-    GuestFault::Trap(Trapped { reason, backtrace: shortened(&backtrace).to_owned() })
-}
-
-/// The functions of a backtrace, with their names as wasmtime tells them, and their lines.
-fn told(backtrace: &WasmBacktrace, app: &App) -> String {
-    let text = backtrace.to_string();
-    // The first line is a title; each other one has a number, a place, a module and a function.
-    let function = |line: &str| Some(line.split_once(" - ")?.1.split_once('!')?.1.to_owned());
-    let functions = text.lines().skip(1).filter_map(function);
-    let places = backtrace.frames().iter().map(wasmtime::FrameInfo::module_offset);
-    let lines = app.options().lines.as_ref().map(|lines| lines.find(places)).unwrap_or_default();
-    let mut lines = lines.into_iter();
-    let frame = |function| match lines.next().flatten() {
-        Some(line) => format!("  {function}\n      at {line}\n"),
-        None => format!("  {function}\n"),
-    };
-    functions.map(frame).collect()
-}
-
-fn not_started(error: &wasmtime::Error, app: &App) -> GuestFault {
-    let fault = trapped(error, app);
-    if let GuestFault::Trap(trapped) = fault { GuestFault::Start(trapped) } else { fault }
 }

@@ -22,12 +22,16 @@ pub(super) struct MemoryLimiter {
     /// The tenant's idle instances give way to one that works.
     idle: Arc<Idle>,
     refused: bool,
+    /// What the host keeps of it beside, to rewind it.
+    kept: usize,
+    /// It was refused because of what the tenant's other instances have.
+    crowded: bool,
 }
 
 impl MemoryLimiter {
     pub(super) fn new(limits: &Limits, account: Account, idle: Arc<Idle>) -> Self {
         let limit = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
-        Self { limit, used: 0, tenant_limit: limits.tenant_memory_bytes, account, idle, refused: false }
+        Self { limit, used: 0, tenant_limit: limits.tenant_memory_bytes, account, idle, refused: false, kept: 0, crowded: false }
     }
 
     /// Whether growth was refused since this was asked last.
@@ -35,14 +39,30 @@ impl MemoryLimiter {
         std::mem::take(&mut self.refused)
     }
 
+    /// Whether growth was ever refused that the instance by itself might have had.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
     /// Bytes that the instance has now.
     pub(super) fn used(&self) -> usize {
         self.used
     }
 
+    /// The host keeps so much more of it, which is charged to its tenant. False: the tenant has no more.
+    pub(super) fn keep(&mut self, bytes: usize) -> bool {
+        let fits = self.take(u64::try_from(bytes).unwrap_or(u64::MAX));
+        if fits {
+            self.kept = self.kept.saturating_add(bytes);
+        }
+        fits
+    }
+
     fn grow(&mut self, by: usize) -> bool {
         let wanted = self.used.saturating_add(by);
-        let fits = wanted <= self.limit && self.take(u64::try_from(by).unwrap_or(u64::MAX));
+        let within = wanted <= self.limit;
+        let fits = within && self.take(u64::try_from(by).unwrap_or(u64::MAX));
+        self.crowded |= within && !fits;
         if fits {
             self.used = wanted;
         } else {
@@ -65,7 +85,7 @@ impl MemoryLimiter {
 
 impl Drop for MemoryLimiter {
     fn drop(&mut self) {
-        self.account.give_back(Gauge::Memory, u64::try_from(self.used).unwrap_or(0));
+        self.account.give_back(Gauge::Memory, u64::try_from(self.used.saturating_add(self.kept)).unwrap_or(0));
     }
 }
 
@@ -108,6 +128,7 @@ mod tests {
         let (mut first, mut second) = (limiter(1_000, 1_500, &account), limiter(1_000, 1_500, &account));
         assert!(first.memory_growing(0, 1_000, None).unwrap() && second.memory_growing(0, 500, None).unwrap());
         assert!(!second.was_refused() && !second.memory_growing(500, 501, None).unwrap() && second.was_refused());
+        assert!(second.is_crowded() && !first.memory_growing(1_000, 1_001, None).unwrap() && !first.is_crowded());
         drop(first);
         assert!(second.memory_growing(500, 1_000, None).unwrap());
         assert_eq!(account.level(Gauge::Memory), 1_000);

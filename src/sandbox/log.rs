@@ -4,18 +4,8 @@
 //! rest is dropped and counted. The lines are events of the target `wasgi::app`; who keeps them is the operator's choice of subscriber.
 
 use std::{
-    io,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     time::{Duration, Instant},
-};
-
-use bytes::Bytes;
-use tokio::io::AsyncWrite;
-use wasmtime_wasi::{
-    cli::{IsTerminal, StdoutStream},
-    p2::{OutputStream, Pollable, StreamResult},
 };
 
 use crate::{
@@ -36,8 +26,6 @@ const TELL: Duration = Duration::from_secs(1);
 const FAULT_LINES: usize = 300;
 /// Longest text of an exception; the rest is cut with a mark.
 const RAISED_BYTES: usize = 16 << 10;
-/// What a write to stdout may carry at once.
-const WRITE_BYTES: usize = 64 << 10;
 
 /// A tenant's log, shared by its instances: who writes, and how much it may write in a second.
 #[derive(Clone, Debug)]
@@ -190,7 +178,8 @@ impl RequestLog {
     pub(super) fn write(&self, stream: Stream, text: &str) {
         let mut streams = self.streams();
         let lines = text.bytes().filter(|byte| *byte == b'\n').count();
-        let bytes = u64::try_from(text.len().saturating_add(lines.saturating_mul(LINE_OVERHEAD))).unwrap_or(u64::MAX);
+        // As it will be written.
+        let bytes = u64::try_from(escape(text).len().saturating_add(lines.saturating_mul(LINE_OVERHEAD))).unwrap_or(u64::MAX);
         let used = streams.used.saturating_add(bytes);
         if used > streams.limit {
             streams.log.account.count(Counter::LogBytesDropped, bytes);
@@ -265,64 +254,6 @@ pub(super) fn raised(kind: &str, message: &str, traceback: &str) -> Raised {
 /// The beginning of a backtrace, where the function stands that trapped.
 pub(super) fn shortened(backtrace: &str) -> &str {
     cut(backtrace, RAISED_BYTES)
-}
-
-/// Stdout or stderr of a guest.
-#[derive(Clone, Debug)]
-pub(super) struct StandardStream {
-    pub log: RequestLog,
-    pub stream: Stream,
-}
-
-impl IsTerminal for StandardStream {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for StandardStream {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-#[wasmtime_wasi::async_trait]
-impl Pollable for StandardStream {
-    async fn ready(&mut self) {}
-}
-
-impl OutputStream for StandardStream {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.log.write(self.stream, &String::from_utf8_lossy(&bytes));
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_BYTES)
-    }
-}
-
-impl AsyncWrite for StandardStream {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.log.write(self.stream, &String::from_utf8_lossy(bytes));
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 #[cfg(test)]

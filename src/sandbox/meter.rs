@@ -21,6 +21,8 @@ pub struct Meter {
     used_ns: AtomicU64,
     budget_ns: AtomicU64,
     entered_ns: AtomicU64,
+    /// Billed, and not yet told to whose turns it counts.
+    billed_ns: AtomicU64,
 }
 
 impl Meter {
@@ -39,6 +41,7 @@ impl Meter {
     /// Charges work that was done for the guest on another thread.
     pub(super) fn bill(&self, work: Duration) {
         self.used_ns.fetch_add(nanos(work), Ordering::Relaxed);
+        self.billed_ns.fetch_add(nanos(work), Ordering::Relaxed);
     }
 
     /// What is left of the budget.
@@ -64,7 +67,7 @@ impl Meter {
             let poll = guest.as_mut().poll(context);
             let used = thread_cpu_ns().saturating_sub(entered);
             self.used_ns.fetch_add(used, Ordering::Relaxed);
-            seat.computed(used);
+            seat.computed(used.saturating_add(self.billed_ns.swap(0, Ordering::Relaxed)));
             poll
         })
         .await

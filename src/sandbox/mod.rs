@@ -19,10 +19,14 @@ mod lines;
 mod log;
 mod meter;
 mod report;
+mod rewind;
 mod snapshot;
+mod spaces;
+mod standard;
 mod state;
 mod terminal;
 mod timeline;
+mod trapped;
 mod turns;
 
 pub use self::{
@@ -35,6 +39,7 @@ pub use self::{
     log::{TenantLog, escape},
     meter::Meter,
     report::{Django, DjangoStatic, Plan, Report, Warmed},
+    rewind::{Ineligible, Rewinder, Way, calls as rewind_calls, rewindable},
     snapshot::{NotReleasable, instrumented, snapshot},
     timeline::{Expired, Timeline},
 };

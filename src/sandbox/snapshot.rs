@@ -9,12 +9,8 @@ use std::{borrow::Cow, time::Duration};
 
 use thiserror::Error;
 use wasm_encoder::{
-    Alias, CanonicalFunctionSection, ComponentAliasSection, ComponentExportKind, ComponentExportSection, ComponentSection,
-    ComponentTypeSection, ComponentValType, ExportKind,
-};
-use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentExternalKind as Kind, ComponentOuterAliasKind, ExternalKind, Instance as CoreInstance,
-    Parser, Payload,
+    Alias, CanonicalFunctionSection, ComponentAliasSection, ComponentExportKind, ComponentExportSection, ComponentTypeSection,
+    ComponentValType, ExportKind,
 };
 use wasmtime::{
     Store,
@@ -22,7 +18,12 @@ use wasmtime::{
 };
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
-use super::{app::App, instance::Instance, state::State};
+use super::{
+    app::App,
+    instance::Instance,
+    spaces::{Spaces, push},
+    state::State,
+};
 use crate::fault::{GuestFault, Stopped};
 
 /// Memory that reading the state needs.
@@ -142,94 +143,14 @@ impl ComponentInstanceState for Reader<'_> {
     }
 }
 
-/// The sizes of a component's index spaces, and where the functions of [`FORGET`] are.
-#[derive(Default)]
-struct Spaces {
-    core_instances: u32,
-    core_funcs: u32,
-    funcs: u32,
-    types: u32,
-    forget: Vec<(u32, String)>,
-}
-
-impl Spaces {
-    fn of(component: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
-        let (mut spaces, mut depth) = (Self::default(), 0_u32);
-        for payload in Parser::new(0).parse_all(component) {
-            #[expect(clippy::wildcard_enum_match_arm, reason = "of 30 kinds of section these count")]
-            match payload? {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                _ if depth > 0 => {}
-                Payload::InstanceSection(instances) => {
-                    for instance in instances {
-                        spaces.core_instance(&instance?);
-                    }
-                }
-                Payload::ComponentAliasSection(aliases) => {
-                    for alias in aliases {
-                        spaces.alias(&alias?);
-                    }
-                }
-                Payload::ComponentCanonicalSection(functions) => {
-                    for function in functions {
-                        match function? {
-                            CanonicalFunction::Lift { .. } => spaces.funcs += 1,
-                            _ => spaces.core_funcs += 1,
-                        }
-                    }
-                }
-                Payload::ComponentImportSection(imports) => {
-                    for import in imports {
-                        spaces.add(import?.ty.kind());
-                    }
-                }
-                Payload::ComponentExportSection(exports) => {
-                    for export in exports {
-                        spaces.add(export?.kind);
-                    }
-                }
-                Payload::ComponentTypeSection(types) => spaces.types += types.count(),
-                _ => {}
-            }
-        }
-        Ok(spaces)
-    }
-
-    fn core_instance(&mut self, instance: &CoreInstance<'_>) {
-        if let CoreInstance::FromExports(exports) = instance {
-            let found = exports.iter().filter(|export| export.kind == ExternalKind::Func && FORGET.contains(&export.name));
-            self.forget.extend(found.map(|export| (self.core_instances, export.name.to_owned())));
-        }
-        self.core_instances += 1;
-    }
-
-    fn alias(&mut self, alias: &ComponentAlias<'_>) {
-        match alias {
-            ComponentAlias::CoreInstanceExport { kind: ExternalKind::Func, .. } => self.core_funcs += 1,
-            ComponentAlias::InstanceExport { kind, .. } => self.add(*kind),
-            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => self.types += 1,
-            ComponentAlias::CoreInstanceExport { .. } | ComponentAlias::Outer { .. } => {}
-        }
-    }
-
-    fn add(&mut self, kind: Kind) {
-        match kind {
-            Kind::Func => self.funcs += 1,
-            Kind::Type => self.types += 1,
-            Kind::Module | Kind::Value | Kind::Instance | Kind::Component => {}
-        }
-    }
-}
-
 /// `component` with exports for the functions of [`FORGET`], each instance of them once.
 fn forgetful(component: &[u8]) -> Result<Vec<u8>, NotReleasable> {
-    let spaces = Spaces::of(component).map_err(|error| NotReleasable(error.to_string()))?;
+    let spaces = Spaces::of(component, &FORGET).map_err(|error| NotReleasable(error.to_string()))?;
     let mut types = ComponentTypeSection::new();
     types.function().params::<_, ComponentValType>([]).result(None);
     let (mut aliases, mut lifts, mut exports) =
         (ComponentAliasSection::new(), CanonicalFunctionSection::new(), ComponentExportSection::new());
-    for (number, (instance, name)) in (0..).zip(&spaces.forget) {
+    for (number, (instance, name)) in (0..).zip(&spaces.named) {
         aliases.alias(Alias::CoreInstanceExport { instance: *instance, kind: ExportKind::Func, name });
         lifts.lift(spaces.core_funcs + number, spaces.types, []);
         // An export is a new item of its space, but these stand behind all that is lifted.
@@ -241,9 +162,4 @@ fn forgetful(component: &[u8]) -> Result<Vec<u8>, NotReleasable> {
     push(&mut forgetful, &lifts);
     push(&mut forgetful, &exports);
     Ok(forgetful)
-}
-
-fn push(component: &mut Vec<u8>, section: &impl ComponentSection) {
-    component.push(section.id());
-    section.encode(component);
 }

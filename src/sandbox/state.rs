@@ -6,15 +6,18 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{
+    app::{App, Streams},
     engine::{Engine, Place},
-    filesystem::Files,
+    filesystem::{Files, Held},
     hostcalls::Current,
     limiter::MemoryLimiter,
-    log::RequestLog,
+    log::{RequestLog, Stream},
     meter::Meter,
+    standard::{Given, Nothing, StandardStream},
+    terminal::Terminal,
 };
 use crate::{
-    fault::BusyFault,
+    fault::{BusyFault, Fault, HostFault},
     ledger::{Account, Gauge},
     limits::Limits,
 };
@@ -27,9 +30,73 @@ pub(super) struct State {
     pub limiter: MemoryLimiter,
     pub meter: Arc<Meter>,
     pub log: RequestLog,
+    /// Its standard streams that are open.
+    pub given: Given,
     pub current: Option<Current>,
     /// What it takes of its tenant and of the pool.
     pub _place: Taken,
+}
+
+/// Random bytes a call.
+const RANDOM_BYTES: u64 = 64 << 10;
+/// What the host keeps for a guest at once: files, streams, pollables. A file is one of the host's.
+pub(super) const RESOURCES: u32 = 256;
+
+impl State {
+    /// A new guest's data: nothing of the host, but its own files and an empty `/tmp`.
+    pub(super) fn new(app: &App) -> Result<Self, Fault> {
+        let limits = app.limits();
+        let place = Taken::of(app.engine(), &app.options().account, limits)?;
+        let refused = |what| move |source| HostFault::Io { what, source };
+        let files = Files::new(app.volumes(), limits.tmp_bytes).map_err(refused("a private /tmp cannot be made"))?;
+        let log = RequestLog::new(app.log().clone(), limits);
+        let given = Given::default();
+        let wasi = wasi(app, &log, &given);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(usize::try_from(RESOURCES).unwrap_or(usize::MAX));
+        let meter = Arc::new(Meter::default());
+        let limiter = MemoryLimiter::new(limits, app.options().account.clone(), Arc::clone(app.engine().idle()));
+        Ok(Self { wasi, table, files, limiter, meter, log, given, current: None, _place: place })
+    }
+
+    /// How many things the host keeps for the guest.
+    pub(super) fn open(&mut self) -> usize {
+        (0..RESOURCES).filter(|number| self.table.get_any_mut(*number).is_ok()).count()
+    }
+
+    /// The folders and files that are open. From now on it is seen when one of them is closed.
+    pub(super) fn hold(&mut self) -> Held {
+        self.files.hold()
+    }
+
+    /// Whether the same folders and files are open, and no others.
+    pub(super) fn still_holds(&self, held: &Held) -> bool {
+        self.files.still_holds(held)
+    }
+}
+
+/// What a new guest has of WASI: clocks, random numbers, its environment, and streams that go to its log.
+pub(super) fn wasi(app: &App, log: &RequestLog, given: &Given) -> WasiCtx {
+    let mut wasi = WasiCtx::builder();
+    match app.options().streams {
+        Streams::Log => {
+            let stream = |stream| StandardStream { log: log.clone(), stream, given: given.clone() };
+            wasi.stdin(Nothing(given.clone())).stdout(stream(Stream::Stdout)).stderr(stream(Stream::Stderr));
+        }
+        Streams::Terminal => {
+            wasi.stdin(wasmtime_wasi::cli::stdin()).stdout(Terminal::Stdout).stderr(Terminal::Stderr);
+        }
+    }
+    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    wasi.max_random_size(RANDOM_BYTES);
+    wasi.arg("wasgi").env("HOME", "/tmp");
+    if let Some(storage) = app.options().data() {
+        wasi.env("WASGI_DATA_BYTES", storage.limit.to_string());
+    }
+    for (name, value) in &app.options().environment {
+        wasi.env(name, value);
+    }
+    wasi.build()
 }
 
 /// An instance's place, until it is dropped.

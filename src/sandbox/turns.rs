@@ -17,7 +17,7 @@ use std::{
 
 use tokio::time::{Sleep, sleep};
 
-use crate::ledger::{Account, Counter, Rate};
+use crate::ledger::{Account, Counter, Rate, monotonic_ns};
 
 /// CPU time that may be used between two looks at the sockets, in nanoseconds, before who comes has to wait for the next.
 const PASS_NS: u64 = 1_000_000;
@@ -61,6 +61,8 @@ enum Call {
 struct Tenant {
     time: u64,
     queue: VecDeque<(u64, Waker)>,
+    /// Until when it pays for a piece that was longer than its share of a window, by the monotonic clock.
+    pays_until: u64,
 }
 
 impl Turns {
@@ -132,8 +134,8 @@ impl Line {
 
     fn forget(&mut self) {
         if self.tenants.len() > REMEMBERED {
-            let now = self.now;
-            self.tenants.retain(|_, tenant| tenant.time > now || !tenant.queue.is_empty());
+            let (now, clock) = (self.now, monotonic_ns());
+            self.tenants.retain(|_, tenant| tenant.time > now || tenant.pays_until > clock || !tenant.queue.is_empty());
         }
     }
 }
@@ -209,6 +211,11 @@ impl<'a> Seat<'a> {
         let tenant = line.tenants.entry(self.account.row()).or_default();
         let began = tenant.time;
         tenant.time = began.saturating_add(ns.saturating_mul(WEIGHT) / self.weight);
+        // What one piece takes beyond a window's share, no later window would know of.
+        let pays = ns.saturating_mul(100).checked_div(self.share).unwrap_or(0).saturating_sub(Rate::Cpu.window_ns());
+        if self.share < ALL && pays > 0 {
+            tenant.pays_until = monotonic_ns().saturating_add(pays);
+        }
         line.now = line.now.max(began);
         if let Some(ticket) = self.ticket.take()
             && line.call == Call::Chosen(ticket)
@@ -224,9 +231,13 @@ impl<'a> Seat<'a> {
         if self.share >= ALL {
             return false;
         }
+        let debt = || {
+            let pays_until = self.turns.line().tenants.get(&self.account.row()).map_or(0, |tenant| tenant.pays_until);
+            pays_until.saturating_sub(monotonic_ns())
+        };
         // A share of 100 % is 100 000 µs of each 100 ms.
-        while self.account.used(Rate::Cpu) >= self.share.saturating_mul(1_000) {
-            let rest = self.rest.get_or_insert_with(|| Box::pin(sleep(Duration::from_nanos(Rate::Cpu.left_ns()))));
+        while debt() > 0 || self.account.used(Rate::Cpu) >= self.share.saturating_mul(1_000) {
+            let rest = self.rest.get_or_insert_with(|| Box::pin(sleep(Duration::from_nanos(Rate::Cpu.left_ns().max(debt())))));
             match rest.as_mut().poll(context) {
                 Poll::Ready(()) => self.rest = None,
                 Poll::Pending => return true,
@@ -339,6 +350,21 @@ mod tests {
         assert!(!is_next(&mut called) && !is_next(&mut next) && !is_next(&mut called));
         drop(called);
         assert_eq!([is_next(&mut next), is_next(&mut next)], [false, true]);
+    }
+
+    #[test]
+    fn a_piece_that_is_longer_than_a_windows_share_is_paid_for_in_those_behind_it() {
+        let guests = Guests::new();
+        let account = guests.accounts.first().unwrap();
+        let pays_until = |ns| {
+            let mut seat = Seat::new(&guests.turns, account, account, 100, 10);
+            seat.computed(ns);
+            guests.turns.line().tenants.get(&0).map_or(0, |tenant| tenant.pays_until)
+        };
+        assert_eq!(pays_until(10_000_000), 0, "a tenth of a tenth of a second");
+        // 30 ms at a tenth are three windows, of which the first is its own.
+        let (before, until) = (monotonic_ns(), pays_until(30_000_000));
+        assert!((before + 200_000_000..before + 300_000_000).contains(&until));
     }
 
     #[tokio::test(start_paused = true)]

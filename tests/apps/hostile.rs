@@ -27,6 +27,7 @@ pub fn app(name: &str, argument: &str, _: &Environ, start_response: StartRespons
         }
         "sleep-in-close" => start(start_response, &[]).map(|()| Body::from("hello").on_close(|| sleep("60").map(drop))),
         "grow-memory" => grow(start_response, argument.parse().unwrap_or(1)),
+        "allocate-and-trap" => allocate_and_trap(argument.parse().unwrap_or(1)),
         "huge-allocation" => start(start_response, &[]).map(|()| Body::from(vec![0; usize::MAX / 4])),
         "recursion" => Ok(Body::from(recurse(0).to_string())),
         "trap-in-call" => trap(),
@@ -39,6 +40,8 @@ pub fn app(name: &str, argument: &str, _: &Environ, start_response: StartRespons
         }
         "log-flood" => flood(start_response, argument.parse().unwrap_or(0)),
         "log-escapes" => said("\u{1b}[31mred\u{7}").and_then(|()| start(start_response, &[])).map(|()| Body::empty()),
+        "log-html" => said("<script>alert(1)</script>").and_then(|()| start(start_response, &[])).map(|()| Body::empty()),
+        "slow-close" => start(start_response, &[]).map(|()| Body::from("hello").on_close(|| sleep("1").map(drop))),
         "print" => {
             println!("to stdout");
             eprintln!("to stderr");
@@ -116,6 +119,13 @@ fn grow(start_response: StartResponse, mebibytes: usize) -> wasgi_guest::Result 
     }
     start(start_response, &[])?;
     Ok(Body::from(count.to_string()))
+}
+
+/// Takes so many mebibytes, one at a time, and then ends.
+fn allocate_and_trap(mebibytes: usize) -> wasgi_guest::Result {
+    let pieces: Vec<_> = (0..mebibytes).map(|_| vec![1_u8; 1 << 20]).collect();
+    black_box(&pieces);
+    trap()
 }
 
 fn recurse(depth: u64) -> u64 {

@@ -31,4 +31,8 @@ impl GuestBody for One {
     }
 }
 
+impl wasgi_guest::__private::Rewind for Application {
+    fn settle() {}
+}
+
 wasgi_guest::bindings::export!(Application with_types_in wasgi_guest::bindings);

@@ -23,6 +23,7 @@ mod programs;
 mod python;
 mod release;
 mod requests;
+mod rewind;
 mod static_files;
 mod strict;
 mod support;

@@ -39,7 +39,7 @@ pub type Result = std::result::Result<Body, Box<dyn std::error::Error>>;
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "wasgi:gateway/app",
+        world: "wasgi:gateway/app-rewindable",
         pub_export_macro: true,
         default_bindings_module: "wasgi_guest::bindings",
     });
@@ -60,6 +60,12 @@ macro_rules! export {
                 }
             }
 
+            impl $crate::__private::Rewind for Application {
+                fn settle() {
+                    $crate::__private::settle();
+                }
+            }
+
     $crate::bindings::export!(Application with_types_in $crate::bindings);
         };
     };
@@ -73,9 +79,18 @@ pub mod __private {
         bindings::{exports::wasgi::gateway::application as exported, wasgi::gateway::types::ExcInfo},
         start_response::start_response,
     };
-    pub use crate::{bindings::exports::wasgi::gateway::application::Guest, body::Resource};
+    pub use crate::{
+        bindings::exports::wasgi::gateway::{application::Guest, rewind::Guest as Rewind},
+        body::Resource,
+    };
 
     pub type Called = Result<exported::Iterable, ExcInfo>;
+
+    /// Opens the folders that the host grants, which libc does with the first path.
+    pub fn settle() {
+        // Whether there is such a folder does not matter.
+        drop(std::fs::metadata("/"));
+    }
 
     /// One request.
     pub fn call(app: fn(Environ, StartResponse) -> crate::Result, environ: Vec<(String, String)>) -> Called {

@@ -26,6 +26,7 @@ const SDK: &[(&str, &str)] = files! {
     "wasgi/input.py" = "guest/python/wasgi/input.py",
     "wasgi/missing.py" = "guest/python/wasgi/missing.py",
     "wasgi/release.py" = "guest/python/wasgi/release.py",
+    "wasgi/rewind.py" = "guest/python/wasgi/rewind.py",
     "wasgi/runtime.py" = "guest/python/wasgi/runtime.py",
     "wasgi/secret_watch.py" = "guest/python/wasgi/secret_watch.py",
     "wasgi/start_response.py" = "guest/python/wasgi/start_response.py",
@@ -36,6 +37,7 @@ const SDK: &[(&str, &str)] = files! {
 const WIT: &[(&str, &str)] = files! {
     "gateway.wit" = "wit/gateway.wit",
     "python.wit" = "wit/python.wit",
+    "rewind.wit" = "wit/rewind.wit",
 };
 
 /// All of them, for a digest.

@@ -20,6 +20,7 @@ from wasgi import runtime
 
 from wasgi.gateway import Application  # noqa: F401
 from wasgi.release import Release  # noqa: F401
+from wasgi.rewind import Rewind  # noqa: F401
 
 runtime.build('/2')
 ";

@@ -24,7 +24,7 @@ use wasmtime_wasi::{
     },
 };
 
-pub(super) use self::volume::{Files, Volumes};
+pub(super) use self::volume::{Files, Held, Volumes};
 pub use self::{
     beneath::{Missing, open_beneath},
     volume::{Allowance, Folder, Kept, Storage},
@@ -325,7 +325,7 @@ impl HostDescriptor for View<'_> {
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
-        self.files.owners.remove(&fd.rep());
+        self.files.closed(fd.rep());
         HostDescriptor::drop(&mut self.wasi, fd)
     }
 }

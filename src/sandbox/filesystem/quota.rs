@@ -131,6 +131,29 @@ impl Quota {
         }
     }
 
+    /// Whether a life has left anything.
+    pub(super) fn is_used(&self) -> bool {
+        match self {
+            Self::Life(life) => lock(life).bytes > 0,
+            Self::Stored(_) => true,
+        }
+    }
+
+    /// Begins a new life, if in the old one at most `few` names were made.
+    pub(super) fn begins_anew(&self, few: u64) -> bool {
+        match self {
+            Self::Life(life) => {
+                let mut life = lock(life);
+                let modest = life.names <= few && life.folders == 0;
+                if modest {
+                    *life = Life { limit: life.limit, ..Life::default() };
+                }
+                modest
+            }
+            Self::Stored(_) => false,
+        }
+    }
+
     /// Whether half of a life's quota is used.
     pub(super) fn is_worn(&self) -> bool {
         match self {
@@ -227,6 +250,14 @@ mod tests {
         let quota = Quota::life(10);
         assert_eq!([quota.write(9, 0, || 0), quota.write(1, 0, || 100), quota.write(1, 0, || 100)], [Ok(()), Ok(()), FULL]);
         assert_eq!(quota.resize(u64::MAX, || 0), FULL);
+    }
+
+    #[test]
+    fn a_life_with_few_names_can_begin_anew_and_one_with_more_or_with_a_folder_cannot() {
+        let quota = Quota::life(u64::MAX);
+        assert!(!quota.is_used() && quota.name().is_ok() && quota.name().is_ok() && quota.is_used());
+        assert!(!quota.begins_anew(1) && quota.begins_anew(2) && !quota.is_used());
+        assert!(quota.folder().is_ok() && !quota.begins_anew(2));
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -98,7 +101,67 @@ pub(in crate::sandbox) struct Files {
     pub(super) locks: HashMap<(u32, String), File>,
     /// The files of what is stored that it has had open.
     pub(super) written: Vec<Weak<File>>,
-    _tmp: TempDir,
+    /// Descriptors that are to stay open, and whether one of them was closed.
+    held: HashMap<u32, usize>,
+    lost: bool,
+    tmp: Tmp,
+}
+
+/// A private `/tmp`, which goes with its instance.
+struct Tmp {
+    folder: Option<TempDir>,
+    quota: Option<Arc<Quota>>,
+}
+
+/// Descriptors that were open once, and whose folders they are of.
+#[derive(Debug)]
+pub(in crate::sandbox) struct Held(HashMap<u32, usize>);
+
+impl Held {
+    pub(in crate::sandbox) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Names that are removed between two requests; who has made more has his instance thrown away.
+const FEW: u64 = 64;
+
+impl Tmp {
+    /// Removes what is in it, if that is little.
+    fn empty(&mut self) -> bool {
+        let (Some(folder), Some(quota)) = (&self.folder, &self.quota) else { return false };
+        if !quota.is_used() {
+            return true;
+        }
+        let remove = || {
+            for entry in std::fs::read_dir(folder.path())? {
+                std::fs::remove_file(entry?.path())?;
+            }
+            Ok::<_, io::Error>(())
+        };
+        // A folder is no file, and is not removed so.
+        quota.begins_anew(FEW) && remove().is_ok()
+    }
+}
+
+/// Folders that are being removed.
+static REMOVING: AtomicUsize = AtomicUsize::new(0);
+/// How many at once, before who leaves one removes it himself.
+const REMOVALS: usize = 32;
+
+impl Drop for Tmp {
+    fn drop(&mut self) {
+        let Some(folder) = self.folder.take().filter(|_| self.quota.as_ref().is_some_and(|quota| quota.is_used())) else { return };
+        // What a guest has left there may take a while, and the guest's thread has others to serve.
+        let runtime = tokio::runtime::Handle::try_current().ok().filter(|_| REMOVING.load(Ordering::Relaxed) < REMOVALS);
+        if let Some(runtime) = runtime {
+            REMOVING.fetch_add(1, Ordering::Relaxed);
+            runtime.spawn_blocking(move || {
+                drop(folder);
+                REMOVING.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    }
 }
 
 impl Files {
@@ -106,7 +169,9 @@ impl Files {
     pub(in crate::sandbox) fn new(volumes: &Volumes, tmp_bytes: u64) -> io::Result<Self> {
         let tmp = tempfile::Builder::new().prefix("wasgi-tmp-").tempdir()?;
         let mut volumes = volumes.0.clone();
-        volumes.push(Volume::temporary(tmp.path(), tmp_bytes)?);
+        let volume = Volume::temporary(tmp.path(), tmp_bytes)?;
+        let tmp = Tmp { folder: Some(tmp), quota: volume.quota.clone() };
+        volumes.push(volume);
         Ok(Self {
             volumes,
             owners: HashMap::new(),
@@ -114,8 +179,36 @@ impl Files {
             listings: 0,
             locks: HashMap::new(),
             written: Vec::new(),
-            _tmp: tmp,
+            held: HashMap::new(),
+            lost: false,
+            tmp,
         })
+    }
+
+    /// A descriptor is closed.
+    pub(super) fn closed(&mut self, descriptor: u32) {
+        self.owners.remove(&descriptor);
+        // Another one may get its number: it is another one.
+        self.lost |= self.held.contains_key(&descriptor);
+    }
+
+    /// The descriptors that are open.
+    pub(in crate::sandbox) fn hold(&mut self) -> Held {
+        self.held.clone_from(&self.owners);
+        self.lost = false;
+        Held(self.owners.clone())
+    }
+
+    /// Whether the same are open, and no others.
+    pub(in crate::sandbox) fn still_holds(&self, held: &Held) -> bool {
+        !self.lost && self.owners == held.0 && self.locks.is_empty() && self.listings == 0
+    }
+
+    /// Makes them what they are for a new instance, whose `/tmp` is empty. False: that would take too long.
+    pub(in crate::sandbox) fn rewind(&mut self) -> bool {
+        self.used_storage = false;
+        self.written.clear();
+        self.tmp.empty()
     }
 
     /// Whether half of a quota for life is used: a reused instance retires then.

@@ -35,6 +35,8 @@ const SCRYPT_BLOCKS: u64 = 1 << 20;
 const SCRYPT_WORK: u64 = 256 << 20;
 /// How many scrypts run at once in this process: their memory is the host's.
 static SCRYPTS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
+/// How many PBKDF2s: other threads are left for files.
+static PBKDF2S: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(4)));
 
 /// What a computation may take, and whether anybody still waits for it.
 struct Budget {
@@ -78,7 +80,13 @@ impl hashing::Host for State {
         }
         let cancelled = Cancelled::default();
         let budget = Budget { left: self.meter.left(), cancelled: Arc::clone(&cancelled.0) };
-        let key = elsewhere(&self.meter, move || derive(&password, &salt, iterations, length as usize, &budget)).await?;
+        let place = Arc::clone(&PBKDF2S).acquire_owned().await?;
+        let key = elsewhere(&self.meter, move || {
+            let key = derive(&password, &salt, iterations, length as usize, &budget);
+            drop(place);
+            key
+        })
+        .await?;
         drop(cancelled);
         Ok(key.ok_or_else(|| "it takes longer than the CPU limit of a request".to_owned()))
     }

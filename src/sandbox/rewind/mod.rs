@@ -1,0 +1,339 @@
+//! An instance that serves request after request, and begins each with the memory of a new one (`isolation = "rewind"`).
+//!
+//! What a request can change of an instance is put back, or the instance is thrown away: memories, page by page ([`pages`]); globals, by
+//! value, by a module of the host's own within the component ([`instrument`]); what it has open, by identity. Tables cannot be put back: a
+//! component that could change one is not eligible ([`eligible`]). wasmtime has no way to read the handles of a component; but it counts
+//! them, and says whether there is room for one more.
+//!
+//! Next: [`super::instance`] gives the instance back when this says that it is as new.
+
+mod eligible;
+mod instrument;
+mod pages;
+
+use std::{fmt, sync::Arc};
+
+use thiserror::Error;
+use wasmtime::{
+    Store,
+    component::{ComponentNamedList, Instance, Lift, Resource, ResourceAny, TypedFunc, WasmList},
+};
+
+use self::pages::{Kernel, PAGE, Pages, Span};
+pub use self::{eligible::Ineligible, pages::Way};
+use super::{filesystem::Held, standard::Handles, state::State};
+
+/// After so many requests all pages are protected again, so that those that were written once are not copied for ever.
+const FORGET: u32 = 1_024;
+/// A store's limit of handles when nobody counts them.
+pub(super) const HANDLES: usize = 1_000;
+/// Bytes that one host call may lift out of the guest: a chunk as text, twice its size in UTF-8, and what goes with it.
+pub(super) const HOSTCALL_BYTES: usize = 4 << 20;
+
+/// `component`, as it can be rewound.
+///
+/// # Errors
+/// [`Ineligible`]: something that its code could change could not be put back.
+pub fn rewindable(component: &[u8]) -> Result<Vec<u8>, Ineligible> {
+    eligible::eligible(component)?;
+    instrument::instrument(component)
+}
+
+/// The calls of `ioctl` that a process needs for it.
+#[must_use]
+pub fn calls() -> [u64; 4] {
+    pages::CALLS
+}
+
+/// What a process rewinds with; opened before the process is confined.
+#[derive(Clone, Default)]
+pub struct Rewinder(Option<Arc<Tools>>);
+
+struct Tools {
+    kernel: Kernel,
+    verify: bool,
+}
+
+impl Rewinder {
+    /// Opens what is needed, by the best way that this kernel has. With `verify`, every memory is compared with what it was, whole, after
+    /// every request.
+    #[must_use]
+    pub fn open(verify: bool) -> Self {
+        Self::by(None, verify)
+    }
+
+    /// The same, by one way.
+    #[must_use]
+    pub fn by(way: Option<Way>, verify: bool) -> Self {
+        let kernel = Kernel::open(way != Some(Way::Private)).filter(|kernel| way.is_none_or(|way| way == kernel.way()));
+        Self(kernel.map(|kernel| Arc::new(Tools { kernel, verify })))
+    }
+
+    /// How it finds what was written; `None`: this kernel has no way.
+    #[must_use]
+    pub fn way(&self) -> Option<Way> {
+        self.0.as_ref().map(|tools| tools.kernel.way())
+    }
+}
+
+impl fmt::Debug for Rewinder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Rewinder").field(&self.way()).finish()
+    }
+}
+
+/// Why an instance is not given back.
+#[derive(Debug, Error)]
+pub(super) enum Doubt {
+    #[error("this kernel has neither userfaultfd nor PAGEMAP_SCAN")]
+    Kernel,
+    #[error("the kernel refuses: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("it does not show its memories: {0}")]
+    Hidden(String),
+    #[error("it holds handles of its own when it starts")]
+    Handles,
+    #[error("its memory has grown")]
+    Grown,
+    #[error("it has left something open, or closed what was open when it started")]
+    Open,
+    #[error("its tenant has no memory left for what its pages held before")]
+    Crowded,
+    #[error("what was put back is not what there was")]
+    Different,
+}
+
+impl Doubt {
+    /// Whether it is this host's own fault, or its kernel's.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self, Self::Different | Self::Io(_) | Self::Hidden(_))
+    }
+}
+
+/// What an instance was when it was new. It belongs to the one store that it was taken of, and goes before it.
+pub(super) struct Snapshot {
+    tools: Arc<Tools>,
+    memories: Vec<Kept>,
+    /// Puts the globals back.
+    globals: TypedFunc<(), ()>,
+    /// Bytes that its memories and tables had.
+    bytes: usize,
+    held: Held,
+    streams: Handles,
+    rewound: u32,
+}
+
+/// A memory: what it held on the pages that were ever written.
+struct Kept {
+    span: Span,
+    /// Where in `saved` each page is, counted from 1; 0 for one that was never written.
+    places: Vec<u32>,
+    saved: Vec<u8>,
+    /// All of it, to compare with.
+    whole: Option<Vec<u8>>,
+}
+
+impl Snapshot {
+    /// Remembers what an instance is now; from now on it is seen what changes.
+    pub(super) async fn take(rewinder: &Rewinder, store: &mut Store<State>, instance: Instance) -> Result<Self, Doubt> {
+        let tools = Arc::clone(rewinder.0.as_ref().ok_or(Doubt::Kernel)?);
+        let (held, streams) = (store.data_mut().hold(), store.data().given.alive());
+        // All that the guest has a handle of is what the host holds for it; what it has made itself, nobody could put back.
+        let open = held.len() + streams.len();
+        if store.data_mut().open() != open || !handles(store, open).await? {
+            return Err(Doubt::Handles);
+        }
+        let spans = look(store, instance).await?;
+        let save = func(store, instance, instrument::SAVE)?;
+        call(store, &save).await?;
+        let globals = func::<()>(store, instance, instrument::RESTORE)?;
+        let bytes = store.data().limiter.used();
+        let mut snapshot = Self { tools, memories: Vec::new(), globals, bytes, held, streams, rewound: 0 };
+        for span in spans {
+            let kept = snapshot.keep(span, store)?;
+            // Dropped, it leaves what it has begun to watch.
+            snapshot.memories.push(kept);
+            snapshot.tools.kernel.watch(span)?;
+        }
+        Ok(snapshot)
+    }
+
+    /// What a memory holds now on the pages that are not the image's any more.
+    fn keep(&self, span: Span, store: &mut Store<State>) -> Result<Kept, Doubt> {
+        let whole = self.tools.verify.then(|| span.bytes(store).to_vec());
+        let mut kept = Kept { span, places: vec![0; span.pages], saved: Vec::new(), whole };
+        let mut written = Vec::new();
+        self.tools.kernel.copies(span, &mut |pages| written.push(pages))?;
+        charge(store, &written)?;
+        for pages in &written {
+            kept.save(span.bytes(store), pages);
+        }
+        Ok(kept)
+    }
+
+    /// Makes the instance what it was, or says why it cannot.
+    pub(super) async fn restore(&mut self, store: &mut Store<State>) -> Result<(), Doubt> {
+        let state = store.data_mut();
+        if state.limiter.used() != self.bytes {
+            return Err(Doubt::Grown);
+        }
+        let open = self.held.len() + self.streams.len();
+        // The same by identity: nothing was closed, and so nothing else stands in its place.
+        if !self.streams.are_alive() || !state.still_holds(&self.held) || state.open() != open || !handles(store, open).await? {
+            return Err(Doubt::Open);
+        }
+        call(store, &self.globals).await?;
+        for kept in &mut self.memories {
+            kept.restore(&self.tools.kernel, store)?;
+        }
+        self.rewound += 1;
+        if self.rewound.is_multiple_of(FORGET) {
+            for kept in &self.memories {
+                self.tools.kernel.protect(kept.span)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        for kept in &self.memories {
+            self.tools.kernel.leave(kept.span);
+        }
+    }
+}
+
+impl Kept {
+    fn save(&mut self, memory: &[u8], pages: &Pages) {
+        for page in pages.clone() {
+            if let (Some(bytes), Some(place)) = (memory.get(page * PAGE..(page + 1) * PAGE), self.places.get_mut(page)) {
+                self.saved.extend_from_slice(bytes);
+                *place = u32::try_from(self.saved.len() / PAGE).unwrap_or(0);
+            }
+        }
+    }
+
+    fn is_saved(&self, page: usize) -> bool {
+        self.places.get(page).is_none_or(|place| *place > 0)
+    }
+
+    fn restore(&mut self, kernel: &Kernel, store: &mut Store<State>) -> Result<(), Doubt> {
+        let mut written = Vec::new();
+        kernel.written(self.span, &mut |pages| written.push(pages))?;
+        let new: Vec<Pages> = written.iter().flat_map(|pages| runs(pages.clone(), |page| !self.is_saved(page))).collect();
+        charge(store, &new)?;
+        let memory = self.span.bytes(store);
+        for page in written.into_iter().flatten() {
+            let place = self.places.get(page).and_then(|place| usize::try_from(*place).ok()?.checked_sub(1));
+            let saved = place.and_then(|place| self.saved.get(place * PAGE..(place + 1) * PAGE));
+            if let (Some(saved), Some(bytes)) = (saved, memory.get_mut(page * PAGE..(page + 1) * PAGE)) {
+                bytes.copy_from_slice(saved);
+            }
+        }
+        for pages in &new {
+            // What the image has there is seen when what was written is forgotten; then it is kept, and the page written again, so that the
+            // next request finds it writable.
+            Kernel::forget(memory, pages)?;
+            self.save(memory, pages);
+            for page in pages.clone() {
+                if let Some(first) = memory.get_mut(page * PAGE) {
+                    // Not left out by a compiler that sees that nothing changes.
+                    *first = std::hint::black_box(*first);
+                }
+            }
+        }
+        match &self.whole {
+            Some(whole) if memory != whole.as_slice() => Err(Doubt::Different),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn hidden(error: &wasmtime::Error) -> Doubt {
+    Doubt::Hidden(format!("{error:#}"))
+}
+
+fn func<R: ComponentNamedList + Lift + Send + Sync + 'static>(
+    store: &mut Store<State>,
+    instance: Instance,
+    name: &str,
+) -> Result<TypedFunc<(), R>, Doubt> {
+    instance.get_typed_func(&mut *store, name).map_err(|error| hidden(&error))
+}
+
+async fn call(store: &mut Store<State>, func: &TypedFunc<(), ()>) -> Result<(), Doubt> {
+    func.call_async(&mut *store, ()).await.map_err(|error| hidden(&error))
+}
+
+/// Where the memories of an instance are: the component was given exports that say so ([`instrument`]).
+async fn look(store: &mut Store<State>, instance: Instance) -> Result<Vec<Span>, Doubt> {
+    let mut spans = Vec::new();
+    for number in 0.. {
+        let name = format!("{}{number}", instrument::SHOW);
+        if instance.get_export_index(&mut *store, None, &name).is_none() {
+            break;
+        }
+        let show = func::<(WasmList<u8>,)>(store, instance, &name)?;
+        // It is handed over where it lies, and not copied.
+        store.set_hostcall_fuel(usize::MAX);
+        let shown = show.call_async(&mut *store, ()).await.map_err(|error| hidden(&error));
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        let (list,) = shown?;
+        let span = Span::of(list.as_le_slice(&*store)).ok_or_else(|| Doubt::Hidden("a memory of odd pages".to_owned()))?;
+        let hide = func(store, instance, &format!("{}{number}", instrument::HIDE))?;
+        call(store, &hide).await?;
+        spans.extend((span.pages > 0).then_some(span));
+    }
+    Ok(spans)
+}
+
+/// A thing of the host's that a guest never sees.
+struct Probe;
+
+/// Whether there are as many handles in the store as `open`, and no more: those of guests included, which nothing else tells.
+async fn handles(store: &mut Store<State>, open: usize) -> Result<bool, Doubt> {
+    let probe = |store: &mut Store<State>, limit| -> Option<ResourceAny> {
+        store.set_max_component_handles(limit);
+        Resource::<Probe>::new_own(0).try_into_resource_any(&mut *store).ok()
+    };
+    // With room for so many there is none for another; with room for one more there is.
+    let (over, within) = (probe(store, open), probe(store, open + 1));
+    let as_many = over.is_none() && within.is_some();
+    store.set_max_component_handles(HANDLES);
+    for probe in [over, within].into_iter().flatten() {
+        probe.resource_drop_async(&mut *store).await.map_err(|error| Doubt::Hidden(error.to_string()))?;
+    }
+    Ok(as_many)
+}
+
+/// Charges what is kept of these pages to the tenant.
+fn charge(store: &mut Store<State>, pages: &[Pages]) -> Result<(), Doubt> {
+    let bytes = pages.iter().map(|pages| pages.len() * PAGE).sum();
+    if store.data_mut().limiter.keep(bytes) { Ok(()) } else { Err(Doubt::Crowded) }
+}
+
+/// The runs of pages for which `is` holds.
+fn runs(pages: Pages, is: impl Fn(usize) -> bool) -> Vec<Pages> {
+    let mut runs: Vec<Pages> = Vec::new();
+    for page in pages.filter(|page| is(*page)) {
+        match runs.last_mut() {
+            Some(run) if run.end == page => run.end += 1,
+            Some(_) | None => runs.push(page..page + 1),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "a run is a range")]
+    fn runs_of_pages_are_found() {
+        assert_eq!(runs(0..10, |page| page % 4 != 0), [1..4, 5..8, 9..10]);
+        assert_eq!(runs(3..5, |_| true), [3..5]);
+        assert_eq!(runs(3..5, |_| false), Vec::<Pages>::new());
+    }
+}

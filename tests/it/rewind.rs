@@ -1,0 +1,187 @@
+//! `isolation = "rewind"`: an instance that serves request after request, and shows each of them the memory of a new one.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+};
+
+use crate::support::{DEADLINE, Tenants, guest, python, root, tenant_app, wait_for};
+
+/// Every memory that was rewound is compared with what it was.
+const VERIFIED: &str = "[defaults.limits]\nreuse_requests = 100000\n";
+
+fn host(way: &str, apps: &str) -> Tenants {
+    Tenants::hosting(&format!("verify_rewind = true\nrewind = \"{way}\""), VERIFIED, apps)
+}
+
+fn app(tenant: &str, source: &Path, more: &str) -> String {
+    tenant_app(tenant, source, &format!("isolation = \"rewind\"\n{more}"))
+}
+
+fn behaviours(more: &str) -> String {
+    app("a", &guest("behaviours"), &format!("check = \"/hello\"\n{more}"))
+}
+
+/// A connection that is kept.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn of(host: &Tenants) -> Self {
+        let stream = TcpStream::connect(host.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// The body of an answer that says how long it is.
+    fn get(&mut self, tenant: &str, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {tenant}.test\r\n\r\n");
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(self.0.read_line(&mut head).unwrap(), 0, "{tenant}{path}: the connection ended: {head}");
+        }
+        assert!(head.starts_with("HTTP/1.1 200 "), "{tenant}{path}: {head}");
+        let length = head.to_ascii_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap()];
+        self.0.read_exact(&mut body).unwrap();
+        String::from_utf8(body).unwrap()
+    }
+}
+
+/// How often instances of a tenant's application were rewound, and thrown away instead.
+fn counted(host: &Tenants, tenant: &str) -> (u64, u64) {
+    let app = host.tenant(tenant)["apps"][0].clone();
+    (app["rewound"].as_u64().unwrap(), app["discarded"].as_u64().unwrap())
+}
+
+fn settled(host: &Tenants, tenant: &str) {
+    wait_for("a request has not ended", || (host.tenant(tenant)["running"] == 0).then_some(()));
+}
+
+/// Ten thousand requests of six kinds of guests, in turn: each sees what a new instance has, and every memory is what it was.
+#[test]
+fn ten_thousand_requests_of_all_kinds_of_guests_each_see_a_memory_that_is_as_new() {
+    let flask = python("guest/examples/flask");
+    let data = "data = true\nenv = { SECRET_KEY = \"x\", ALLOWED_HOSTS = \"django.test\" }";
+    let django = app("django", &python("guest/examples/django"), &format!("{data}\ncheck = \"/static/library/style.css\""));
+    let grid = ["rust", "c", "go", "javascript"].map(|language| app(language, &guest(&format!("grid-{language}")), ""));
+    let apps = format!("{}{django}{}", app("flask", &flask, "env = { SECRET_KEY = \"x\" }"), grid.concat());
+    let host = host("userfaultfd", &apps);
+    let mut client = Client::of(&host);
+    let pages = ["/", "/hello", "/api/books", "/upload"].map(|path| client.get("flask", path));
+    let login = |text: &str| text.contains("Django administration") && text.contains("csrfmiddlewaretoken");
+    assert!(login(&client.get("django", "/admin/login/")));
+    for round in 0..1_250_usize {
+        // Those with much memory to compare come less often.
+        if round.is_multiple_of(2) {
+            let page = round / 2 % pages.len();
+            assert_eq!(client.get("flask", ["/", "/hello", "/api/books", "/upload"][page]), pages[page], "round {round}");
+            assert_eq!(client.get("javascript", "/counter"), "00001 0000000", "javascript, round {round}");
+        }
+        if round.is_multiple_of(8) {
+            assert!(login(&client.get("django", "/admin/login/")), "round {round}");
+        }
+        for language in ["rust", "c", "go", "rust", "c", "go", "rust"] {
+            assert_eq!(client.get(language, "/counter"), "00001 0000000", "{language}, round {round}");
+        }
+    }
+    for tenant in ["flask", "django", "rust", "c", "go", "javascript"] {
+        settled(&host, tenant);
+        let (rewound, discarded) = counted(&host, tenant);
+        assert!(rewound > 150 && discarded == 0, "{tenant}: {rewound} rewound, {discarded} thrown away: {}", host.tenant_log(tenant));
+    }
+}
+
+#[test]
+fn without_userfaultfd_pages_are_told_by_being_copies() {
+    let host = host("private", &behaviours(""));
+    let mut client = Client::of(&host);
+    for _ in 0..2_000 {
+        assert_eq!(client.get("a", "/counter"), "1");
+    }
+    settled(&host, "a");
+    assert_eq!(counted(&host, "a").1, 0, "{}", host.tenant_log("a"));
+}
+
+#[test]
+fn what_pythons_random_numbers_are_differs_in_each_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        "import os, random, secrets, uuid",
+        "count = 0",
+        "def app(environ, start_response):",
+        "    global count",
+        "    count += 1",
+        "    start_response('200 OK', [])",
+        "    drawn = (random.random(), secrets.token_hex(4), uuid.uuid4(), os.urandom(4).hex())",
+        "    return [f'{count} {drawn}'.encode()]",
+    ];
+    std::fs::write(folder.path().join("app.py"), lines.join("\n")).unwrap();
+    let built = folder.path().join("app.wasm");
+    let ran = crate::support::wasgi().args(["build", "app:app", "-o"]).arg(&built).current_dir(folder.path()).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let host = host("userfaultfd", &app("a", &built, ""));
+    let mut client = Client::of(&host);
+    let drawn: BTreeSet<_> = (0..200).map(|_| client.get("a", "/")).collect();
+    assert!(drawn.len() == 200 && drawn.iter().all(|text| text.starts_with("1 (0.")), "{drawn:?}");
+    settled(&host, "a");
+    assert_eq!(counted(&host, "a").1, 0);
+}
+
+/// An application that means harm keeps nothing: what it could keep is put back, or the instance is thrown away.
+#[test]
+fn a_guest_keeps_nothing_from_one_request_to_the_next() {
+    let own = app("own", &guest("examples/raw_own"), "");
+    let host = host("userfaultfd", &format!("{}{own}", behaviours("limits.guest_cpu = \"2s\"\nlimits.max_traps = 1000")));
+    let mut client = Client::of(&host);
+    let discards = |client: &mut Client, path: &str| {
+        settled(&host, "a");
+        let before = counted(&host, "a");
+        let first = client.get("a", path);
+        settled(&host, "a");
+        let after = counted(&host, "a");
+        assert_eq!(client.get("a", "/counter"), "1", "behind {path}");
+        (first, after.0 - before.0, after.1 - before.1)
+    };
+    // Globals and memory are put back.
+    assert_eq!(discards(&mut client, "/counter"), ("1".to_owned(), 1, 0));
+    // Rust's library keeps what it polls its standard streams with.
+    assert_eq!(discards(&mut client, "/print"), (String::new(), 0, 1));
+    // Few names in /tmp are removed; many cost the instance.
+    assert_eq!(discards(&mut client, "/tmp-files/10"), ("10".to_owned(), 1, 0));
+    assert_eq!(discards(&mut client, "/tmp-files/10"), ("10".to_owned(), 1, 0));
+    assert_eq!(discards(&mut client, "/tmp-files/1000"), ("1000".to_owned(), 0, 1));
+    assert_eq!(discards(&mut client, "/tmp-folders/1"), ("1".to_owned(), 0, 1));
+    // Memory that has grown, folders that are left open, and handles of the guest's own.
+    assert_eq!(discards(&mut client, "/grow-memory/8"), ("8".to_owned(), 0, 1));
+    assert_eq!(discards(&mut client, "/handles/3"), ("3".to_owned(), 0, 1));
+    for _ in 0..3 {
+        assert_eq!(client.get("own", "/"), "kept\n");
+    }
+    settled(&host, "own");
+    assert_eq!(counted(&host, "own"), (0, 4), "its first request was the host's");
+    // Traps and time-outs are no end that is looked at.
+    for (path, code) in [("/trap-in-call", 500), ("/loop-in-call", 504), ("/raise-after-first", 200), ("/close-raises", 200)] {
+        assert_eq!(host.get("a.test", path).code(), code, "{path}");
+        assert_eq!(client.get("a", "/counter"), "1", "behind {path}");
+    }
+}
+
+#[test]
+fn what_cannot_be_rewound_is_served_by_an_instance_a_request_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = folder.path().join("tables.wasm");
+    let source = root().join("tests/tenants/tables");
+    let ran = crate::support::wasgi().arg("build").arg(&source).arg("-o").arg(&built).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let host = host("userfaultfd", &app("a", &built, ""));
+    let first = host.get("a.test", "/").text();
+    assert_eq!((host.get("a.test", "/").text(), counted(&host, "a")), (first, (0, 0)));
+    let why = "its isolation is `request`, for it cannot be rewound: its code has `table.grow`, which cannot be undone";
+    wait_for("it does not say why", || host.tenant_log("a").contains(why).then_some(()));
+    let said = crate::support::wasgi().arg("inspect").arg(&built).output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stdout).contains("its code has `table.grow`"), "{}", String::from_utf8_lossy(&said.stdout));
+}
