@@ -25,9 +25,13 @@ build: tools ## Build the host
 
 .PHONY: test
 test: started := $(shell date +%s)
-test: lint components python-tools browser web-server prometheus ## Run every test
+test: lint components python-tools browser web-server prometheus zstd wrk ## Run every test
 	cargo test --locked
 	@$(SHOW_GRID)
+	$(TENANTS) hostile.py $(TARGET)/debug/wasgi $(GUESTS) --short
+	$(TENANTS) faults.py $(TARGET)/debug/wasgi $(GUESTS) --short
+	$(TENANTS) soak.py $(TARGET)/debug/wasgi $(GUESTS) 30
+	$(TENANTS) deploys.py $(TARGET)/debug/wasgi $(GUESTS) 6
 	@echo "make test: all green in $$(( $$(date +%s) - $(started) )) s"
 
 # What `wasgi build` makes components with in other languages than Python and Rust, it installs itself: zig and Go from PyPI, the JavaScript
@@ -88,11 +92,15 @@ prometheus:
 		mkdir -p $(WASGI_TEST_PROMETHEUS) && cd $(WASGI_TEST_PROMETHEUS) && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
 		&& dpkg -x prometheus_*.deb . && rm prometheus_*.deb; }
 
+# Tools of the load, from Debian.
+.PHONY: wrk zstd
+wrk zstd:
+	@command -v $@ >/dev/null || apt-get install -y $@ || { apt-get update -qq && apt-get install -y $@; }
+
 # Tenants that mean harm, things that fail, time: each beside a neighbour that behaves.
 TENANTS = cd tests/tenants && python3
 .PHONY: hostile
-hostile: components ## Run every hostile guest and client beside a neighbour, and print what became of both
-	@command -v zstd >/dev/null || apt-get install -y zstd
+hostile: components zstd ## Run every hostile guest and client beside a neighbour, and print what became of both
 	$(TENANTS) hostile.py $(TARGET)/debug/wasgi $(GUESTS)
 
 .PHONY: faults
@@ -111,8 +119,7 @@ density: components ## Print what 1, 100 and 1 000 tenants cost
 
 DEPLOY_SECONDS ?= 20
 .PHONY: deploys
-deploys: components ## Deploy again and again under load, and count the requests that failed
-	@command -v wrk >/dev/null || apt-get install -y wrk
+deploys: components wrk ## Deploy again and again under load, and count the requests that failed
 	$(TENANTS) deploys.py $(TARGET)/debug/wasgi $(GUESTS) $(DEPLOY_SECONDS)
 
 .PHONY: python
@@ -133,8 +140,7 @@ conformance: build python-tools ## Hold wasgi and its peers to the conformance s
 	cd tests/conformance && python3 corpus.py $(TARGET)/debug/wasgi $(TARGET)/conformance.wasm $(WASGI_TEST_PYTHON)/gunicorn-27.0.1/tests/requests
 
 .PHONY: guest-table
-guest-table: build ## Print what a guest costs in each language (host as `make build` makes it)
-	@command -v wrk >/dev/null || apt-get install -y wrk
+guest-table: build wrk ## Print what a guest costs in each language (host as `make build` makes it)
 	python3 benches/guests.py $(TARGET)/debug/wasgi
 
 FUZZ_SECONDS ?= 60

@@ -69,7 +69,6 @@ def main():
                 started = time.monotonic() - began
                 names = [(f"t{number}", "/") for number in range(size)] + [(f"r{number}", "/hello") for number in range(len(beside))]
                 random.Random(1).shuffle(names)
-                idle_before = sum(memory(pid)[1] for pid in host.workers())
 
                 def walk():
                     times, bad = [], 0
@@ -85,12 +84,14 @@ def main():
                 time.sleep(8)
                 private = sum(memory(pid)[1] for pid in host.workers())
                 again, bad_again = walk()
-                base = base if base is not None else private
-                each = (private - idle_before) / max(1, len(names)) / 1024
+                # Beside the first table row's one tenant.
+                base = base or (private, len(names))
+                more = len(names) - base[1]
+                each = f"{(private - base[0]) / more / 1024:.0f}" if more else "-"
                 rate, p99 = zipf(host, names)
                 quantile = lambda times, part: times[min(len(times) - 1, int(len(times) * part))]
                 table.row(
-                    size, len(beside), f"{started:.1f}", f"{2 * len(names) - bad - bad_again}/{2 * len(names)}", f"{private / 2**20:.0f}", f"{each:.0f}",
+                    size, len(beside), f"{started:.1f}", f"{2 * len(names) - bad - bad_again}/{2 * len(names)}", f"{private / 2**20:.0f}", each,
                     f"{quantile(first, .5):.1f}/{quantile(first, .99):.1f}", f"{quantile(again, .5):.1f}/{quantile(again, .99):.1f}", f"{rate:.0f}", f"{p99:.1f}",
                     good=bad == bad_again == 0,
                 )

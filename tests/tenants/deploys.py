@@ -6,9 +6,11 @@ connection for each request.
 
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -31,7 +33,10 @@ def versions(folder):
 
 def main():
     table = Table(("what", 34), ("changes", 8), ("wrk: requests", 14), ("failed", 7), ("new connections", 16), ("failed", 7))
-    with Host(PROGRAM, [app("blog", GUESTS / "behaviours.wasm", check="/hello")], host="workers = 2\nstop_grace = \"10s\"") as host:
+    watched = pathlib.Path(tempfile.mkdtemp(prefix="wasgi-watched-"))
+    watch = f'[watch]\nfolder = "{watched}"\ndomain = "watched.test"'
+    first = [app("blog", GUESTS / "behaviours.wasm", check="/hello")]
+    with Host(PROGRAM, first, host="workers = 2\nstop_grace = \"10s\"", extra=watch) as host:
         one, two = versions(host.folder)
         broken = host.folder / "broken.wasm"
         broken.write_bytes(b"\0asm nothing")
@@ -76,6 +81,32 @@ def main():
             status, text = host.admin("POST", "/reload")
             assert status == 422 and "blog" in text, (status, text)
 
+        def by_the_socket(number):
+            source = host.folder / f"socket-{number}.wasm"
+            shutil.copy((two, one)[number % 2], source)
+            status, text = host.admin("POST", "/apps", app("other", source, check="/hello"))
+            assert status == 200, (status, text)
+            for verb in ("suspend", "resume"):
+                status, text = host.admin("POST", f"/apps/other/other/{verb}")
+                assert status == 200, (status, text)
+            status, text = host.admin("DELETE", "/apps/other/other")
+            assert status == 200, (status, text)
+
+        def by_the_folder(number):
+            part = watched / "part"
+            shutil.copy((two, one)[number % 2], part)
+            part.rename(watched / "dropped.wasm")
+            assert wait_for(lambda: ask(host.port, "dropped.watched", "/hello") == (200, b"hello\n")), "it is not served"
+            (watched / "dropped.wasm").unlink()
+            assert wait_for(lambda: ask(host.port, "dropped.watched", "/hello")[0] == 404), "it is still served"
+
+        def moved(number):
+            # Another name at the same place, in one step.
+            name = ("renamed", "blog")[number % 2]
+            host.configure([app(name, one, check="/hello").replace('host = "renamed.test"', 'host = "blog.test"')])
+            status, text = host.admin("POST", "/reload")
+            assert status == 200, (status, text)
+
         def replace_workers(number):
             # A tenant that keeps files needs workers that may write them: all are replaced, one after the other.
             other = app(f"files-{number}", one, data=True, check="/hello")
@@ -85,7 +116,13 @@ def main():
 
         under_load("another version, by SIGHUP", reload)
         under_load("a version that fails", fail)
+        under_load("by the admin socket, beside", by_the_socket)
+        under_load("by the watched folder, beside", by_the_folder)
+        under_load("under another name", moved)
+        host.configure([app("blog", one, check="/hello")])
+        assert host.admin("POST", "/reload")[0] == 200
         under_load("other workers", replace_workers)
+    shutil.rmtree(watched)
     table.end("make deploys")
 
 

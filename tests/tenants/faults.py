@@ -1,6 +1,6 @@
 """What a host does when something around it fails.
 
-Usage: python3 tests/tenants/faults.py PROGRAM GUESTS. Prints for each fault what was expected and seen, and the neighbour's p99 alone and beside it.
+Usage: python3 tests/tenants/faults.py PROGRAM GUESTS [--short] [CASE...]. Prints for each fault what was expected and seen, and the neighbour's p99 alone and beside it.
 A disk that fills is a loop-back file system of 1 GiB, which needs root.
 """
 
@@ -19,7 +19,9 @@ import time
 from harness import Host, Neighbour, Table, ROOT, app, ask, build, wait_for, within
 
 PROGRAM, GUESTS = sys.argv[1], pathlib.Path(sys.argv[2])
-ONLY = sys.argv[3:]
+# As hostile.py has it: times are printed and not judged.
+SHORT = "--short" in sys.argv
+ONLY = [word for word in sys.argv[3:] if word != "--short"]
 SECONDS = 4
 CASES = []
 
@@ -166,6 +168,8 @@ def full_disk(table, built, alone):
                 neighbour = Neighbour(host.port)
                 for _ in range(10):
                     host.get("writer", "/log-flood/1000")
+                # Its own /tmp is full, which is its own matter.
+                host.get("writer", "/tmp/4")
                 source = host.folder / "other.wasm"
                 source.write_bytes((GUESTS / "grid-c.wasm").read_bytes())
                 status, text = host.admin("POST", "/apps", app("other", source))
@@ -179,7 +183,7 @@ def full_disk(table, built, alone):
                 status, text = host.admin("POST", "/apps", app("other", source))
                 if status != 200:
                     wrong.append(f"with room again: {status} {text[:80]}")
-                good = not wrong and within(beside, alone)
+                good = not wrong and (SHORT or within(beside, alone))
                 table.row("the disk is full", "serves on; deploys say why, and go well with room", "; ".join(wrong) or "as expected", f"{alone:.1f}", f"{beside:.1f}", good=good)
         finally:
             subprocess.run(["umount", str(mounted)], check=False)
@@ -205,7 +209,7 @@ def clock_set_back(table, built, alone):
             wrong.append(f"a limit of 1 s ended {status} after {took:.1f} s")
         if neighbour.bad:
             wrong.append(f"the neighbour got {neighbour.bad[:2]}")
-        good = not wrong and within(beside, alone)
+        good = not wrong and (SHORT or within(beside, alone))
         table.row("the clock is set back by a minute", "nothing is noticed; limits hold", "; ".join(wrong) or "as expected", f"{alone:.1f}", f"{beside:.1f}", good=good)
 
 

@@ -153,7 +153,9 @@ def app(tenant, source, *, limits="", **keys):
     """An [[app]] table, served at TENANT.test."""
     lines = [f'[[app]]\ntenant = "{tenant}"\nsource = "{source}"\nhost = "{tenant}.test"']
     for key, value in keys.items():
-        lines.append(f"{key} = {json.dumps(value)}")
+        # What JSON writes of text, numbers and switches, TOML reads; a table it writes otherwise.
+        table = isinstance(value, dict) and ", ".join(f"{name} = {json.dumps(text)}" for name, text in value.items())
+        lines.append(f"{key} = {{ {table} }}" if table else f"{key} = {json.dumps(value)}")
     if limits:
         lines.append(f"[app.limits]\n{limits}")
     return "\n".join(lines) + "\n"
