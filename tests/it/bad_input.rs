@@ -269,8 +269,8 @@ fn a_built_file_with_a_damaged_bundle_is_refused() {
 fn the_documents_name_only_flags_that_exist() {
     // Of cargo, curl and Django.
     let others = ["--path", "--locked", "--open", "--release", "--target", "--doc", "--noinput", "--username", "--email"];
-    let help = |command: &str| String::from_utf8(wasgi().args([command, "--help"]).output().unwrap().stdout).unwrap();
-    let help = ["serve", "manage", "check", "cgi", "deploy"].map(help).concat();
+    let help = |words: &str| String::from_utf8(wasgi().args(words.split(' ')).arg("--help").output().unwrap().stdout).unwrap();
+    let help = ["serve", "manage", "check", "cgi", "deploy", "config schema"].map(help).concat();
     for document in ["README.md", "docs/operators.md", "docs/app-authors.md", "docs/python.md", "docs/security.md", "docs/wsgiref.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
