@@ -4,7 +4,7 @@
 //! change, and a module of the host's own is instantiated with them, behind all others: it copies globals to its own and back, and hands a
 //! memory out as a list. None of the guest's own code is changed, and none of it can reach what is appended.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use wasm_encoder::{
     Alias, CanonicalFunctionSection, CanonicalOption, CodeSection, ComponentAliasSection, ComponentExportKind, ComponentExportSection,
@@ -56,7 +56,7 @@ pub(super) fn instrument(component: &[u8]) -> Result<Vec<u8>, Ineligible> {
 
 impl Changing {
     fn of(module: &[u8]) -> Result<Self, Ineligible> {
-        let (mut changing, mut globals, mut written, mut exported) = (Self::default(), Vec::new(), Vec::new(), Vec::new());
+        let (mut changing, mut globals, mut written, mut exported) = (Self::default(), Vec::new(), HashSet::new(), HashSet::new());
         let (mut imported_globals, mut memories) = (0_u32, 0_u32);
         for payload in Parser::new(0).parse_all(module) {
             #[expect(clippy::wildcard_enum_match_arm, reason = "of 30 kinds of section these say what can change")]
@@ -92,7 +92,7 @@ impl Changing {
                             return Err(Ineligible::Name);
                         }
                         if export.kind == ExternalKind::Global {
-                            exported.push(export.index);
+                            exported.insert(export.index);
                         }
                     }
                 }
@@ -100,7 +100,7 @@ impl Changing {
                     let mut operators = body.get_operators_reader()?;
                     while !operators.eof() {
                         if let Operator::GlobalSet { global_index } = operators.read()? {
-                            written.push(global_index);
+                            written.insert(global_index);
                         }
                     }
                 }
