@@ -114,8 +114,8 @@ soak: components ## Serve mixed tenants for SOAK_SECONDS, and print what is left
 
 DENSITY ?= 1 100 1000
 .PHONY: density
-density: components ## Print what 1, 100 and 1 000 tenants cost
-	$(TENANTS) density.py $(TARGET)/debug/wasgi $(GUESTS) $(DENSITY)
+density: components release ## Print what 1, 100 and 1 000 tenants cost, and write docs/density.md
+	$(TENANTS) density.py $(TARGET)/release/wasgi $(GUESTS) $(CURDIR)/docs/density.md $(DENSITY)
 
 DEPLOY_SECONDS ?= 20
 .PHONY: deploys
@@ -138,6 +138,32 @@ conformance: build python-tools ## Hold wasgi and its peers to the conformance s
 	cd tests/conformance && $(TARGET)/debug/wasgi build wsgi_conformance.app:application -o $(TARGET)/conformance.wasm
 	cd tests/conformance && python3 matrix.py $(TARGET)/debug/wasgi $(TARGET)/conformance.wasm $(CONFORMANCE_PEERS) $(CURDIR)/docs/conformance.md
 	cd tests/conformance && python3 corpus.py $(TARGET)/debug/wasgi $(TARGET)/conformance.wasm $(WASGI_TEST_PYTHON)/gunicorn-27.0.1/tests/requests
+
+# What figures are taken of.
+.PHONY: release
+release: tools
+	cargo build --locked --release --bin wasgi
+
+# The peers: CPython's servers from PyPI, and `wasmtime serve`, built once (ten minutes).
+PEERS := $(TARGET)/peers
+WASMTIME_VERSION := 48.0.8
+.PHONY: peers
+peers: tools
+	@cmp -s benches/peers.txt $(PEERS)/python/done || { \
+		rm -rf $(PEERS)/python && python3 -m venv $(PEERS)/python \
+		&& $(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check -r benches/peers.txt && cp benches/peers.txt $(PEERS)/python/done; }
+	cargo build --locked --quiet --release --manifest-path benches/bare/Cargo.toml --target-dir $(PEERS)/bare
+	@test -x $(PEERS)/wasmtime-$(WASMTIME_VERSION)/bin/wasmtime \
+		|| cargo install --locked --root $(PEERS)/wasmtime-$(WASMTIME_VERSION) --version $(WASMTIME_VERSION) wasmtime-cli
+
+.PHONY: bench
+bench: release peers wrk ## Measure wasgi beside its peers, and write docs/benchmarks.md; ROW=flask measures one row
+	cd benches && python3 bench.py $(TARGET)/release/wasgi $(PEERS)/bare/release/bare $(PEERS)/wasmtime-$(WASMTIME_VERSION)/bin/wasmtime \
+		$(PEERS)/python $(PEERS)/work $(CURDIR)/docs/benchmarks.md
+
+.PHONY: micro
+micro: components ## Measure the parts that a request goes through by themselves: head, environ, boundary
+	cargo bench --locked --bench micro
 
 .PHONY: guest-table
 guest-table: build wrk ## Print what a guest costs in each language (host as `make build` makes it)

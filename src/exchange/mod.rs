@@ -206,6 +206,7 @@ impl Ended {
 /// The guest's part: `wsgiref`'s `BaseHandler.run`.
 async fn drive(app: &App, environ: Environ, exchange: Exchange) -> Ended {
     let request_id = exchange.request_id.clone();
+    app.turn().await;
     let began = Instant::now();
     let mut instance = match Instance::of(app, &request_id).await {
         Ok(instance) => instance,

@@ -287,19 +287,28 @@ impl App {
     }
 
     /// An instance that waits for work, the last that worked first; those that waited for too long are dropped.
-    pub(super) fn take_idle(&self) -> Option<Instance> {
+    pub(super) fn take_idle(&self) -> Option<Box<Instance>> {
         self.retire_idle();
         self.engine.idle().take(self.id)
     }
 
-    /// Keeps an instance for the next request; unless its tenant has more than half of its memory, or, where there are other workers, of its
-    /// instances: idle ones must leave room for those that work, and another worker's do not give way.
-    pub(super) fn give_back(&self, instance: Instance) {
+    /// Keeps an instance for the next request, unless those that are idle would then have more than half of the tenant's memory, or, where
+    /// there are other workers, of its instances: they must leave room for those that work, and another worker's do not give way.
+    pub(super) fn give_back(&self, instance: Box<Instance>) {
         let AppOptions { account, limits, .. } = &self.options;
-        let has_room = account.workers() == 1 || account.level(Gauge::Instances).saturating_mul(2) <= limits.instances;
-        if has_room && account.level(Gauge::Memory) <= limits.tenant_memory_bytes / 2 {
+        let idle = account.level(Gauge::Idle).saturating_add(1);
+        let has_room = account.workers() == 1 || idle.saturating_mul(2) <= limits.instances;
+        // What the idle ones have of it, were all alike.
+        let memory = account.level(Gauge::Memory) / account.level(Gauge::Instances).max(1) * idle;
+        if has_room && memory <= limits.tenant_memory_bytes / 2 {
             self.engine.idle().give_back(self.id, instance);
         }
+    }
+
+    /// Waits until one of its guests may compute. Who waits before he has an instance keeps it from nobody: one that has just worked, and whose
+    /// memory is in the processor's caches, works again, and few are needed.
+    pub async fn turn(&self) {
+        self.seat().wait().await;
     }
 
     /// A call of its guests, in the order of all of them.

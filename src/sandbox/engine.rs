@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::{CacheStore, Config, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
+use wasmtime::{CacheStore, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
-use super::{functions::Functions, idle::Idle, rewind::Rewinder, turns::Turns};
+use super::{filesystem::Spares, functions::Functions, idle::Idle, rewind::Rewinder, turns::Turns};
 use crate::{
     fault::{BusyFault, HostFault},
     limits::Limits,
@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a guest computes before it yields to its neighbours on the same thread.
 const TICK: Duration = Duration::from_millis(2);
+/// Ticks without a guest after which the ticker sleeps. To wake it for each call would cost more than many calls do.
+const QUIET: u32 = 50;
 
 /// A componentize-py component has 14 core instances; others have fewer than 10.
 const CORE_INSTANCES: u32 = 20;
@@ -29,6 +31,12 @@ const TABLES: u32 = 8;
 const MEMORIES: u32 = 4;
 /// A componentize-py component has about 5 700 entries.
 const TABLE_ELEMENTS: usize = 100_000;
+/// Of a place that is free, what stays in memory for the next instance, put back to what its image has: without it each of these pages would
+/// be unmapped, mapped and faulted in again.
+const KEPT_MEMORY: usize = 1 << 20;
+const KEPT_TABLES: usize = 64 << 10;
+/// Free places that keep something.
+const KEPT_PLACES: u32 = 32;
 /// What the host keeps of one instance beside its memories.
 const INSTANCE_BYTES: usize = 32 << 20;
 
@@ -42,6 +50,7 @@ pub struct Engine {
     turns: Arc<Turns>,
     idle: Arc<Idle>,
     rewinder: Rewinder,
+    spares: Arc<Spares>,
 }
 
 /// The places of the pool.
@@ -103,6 +112,7 @@ impl Engine {
             turns: Arc::default(),
             idle: Arc::default(),
             rewinder: Rewinder::default(),
+            spares: Arc::default(),
         })
     }
 
@@ -129,6 +139,11 @@ impl Engine {
                 Err(_) => return Err(BusyFault::NoInstance),
             }
         }
+    }
+
+    /// Folders for an instance's `/tmp`.
+    pub(super) fn spares(&self) -> &Arc<Spares> {
+        &self.spares
     }
 
     /// The order in which guests compute.
@@ -158,9 +173,11 @@ impl Engine {
         &self.wasmtime
     }
 
-    /// Says that a guest runs, until the result is dropped: the ticker rests while none does.
+    /// Says that a guest runs, until the result is dropped: the ticker sleeps when none does for a while.
     pub(super) fn running(&self) -> Running {
-        if self.ticker.guests.fetch_add(1, Ordering::SeqCst) == 0 {
+        self.ticker.watch.guests.fetch_add(1, Ordering::SeqCst);
+        // It says that it sleeps before it looks once more: one of the two sees the other.
+        if self.ticker.watch.sleeps.load(Ordering::SeqCst) {
             self.ticker.thread.unpark();
         }
         Running(Arc::clone(&self.ticker))
@@ -201,6 +218,11 @@ fn config(limits: &Limits) -> Config {
     pool.max_component_instance_size(INSTANCE_BYTES);
     pool.max_core_instance_size(INSTANCE_BYTES);
     pool.table_elements(TABLE_ELEMENTS);
+    pool.linear_memory_keep_resident(KEPT_MEMORY);
+    pool.table_keep_resident(KEPT_TABLES);
+    pool.max_unused_warm_slots(KEPT_PLACES);
+    // Only the pages that were written are put back, where the kernel tells which (Linux 6.7).
+    pool.pagemap_scan(Enabled::Auto);
     // What an instance may have of it is its application's limit, which the limiter holds.
     pool.max_memory_size(usize::try_from(Limits::ceiling().memory_bytes).unwrap_or(usize::MAX));
     let mut config = code_config();
@@ -210,40 +232,53 @@ fn config(limits: &Limits) -> Config {
 
 /// A thread that moves the engine's epoch while guests run, one a process.
 struct Ticker {
-    guests: Arc<AtomicUsize>,
-    stopped: Arc<AtomicBool>,
+    watch: Arc<Watch>,
     thread: Thread,
+}
+
+/// What the ticker and the guests' thread tell each other.
+#[derive(Default)]
+struct Watch {
+    guests: AtomicUsize,
+    sleeps: AtomicBool,
+    stopped: AtomicBool,
 }
 
 impl Ticker {
     fn start(engine: wasmtime::EngineWeak) -> Result<Arc<Self>, HostFault> {
-        let guests = Arc::new(AtomicUsize::new(0));
-        let stopped = Arc::new(AtomicBool::new(false));
-        let (seen, stop) = (Arc::clone(&guests), Arc::clone(&stopped));
+        let watch = Arc::<Watch>::default();
+        let watched = Arc::clone(&watch);
         let thread = thread::Builder::new()
             .name("epoch".into())
-            .spawn(move || tick(&engine, &seen, &stop))
+            .spawn(move || tick(&engine, &watched))
             .map_err(|source| HostFault::Io { what: "the epoch thread cannot be started", source })?;
-        Ok(Arc::new(Self { guests, stopped, thread: thread.thread().clone() }))
+        Ok(Arc::new(Self { watch, thread: thread.thread().clone() }))
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
+        self.watch.stopped.store(true, Ordering::SeqCst);
         self.thread.unpark();
     }
 }
 
-fn tick(engine: &wasmtime::EngineWeak, guests: &AtomicUsize, stopped: &AtomicBool) {
-    while !stopped.load(Ordering::SeqCst) {
-        if guests.load(Ordering::SeqCst) == 0 {
-            thread::park();
-        } else {
-            thread::park_timeout(TICK);
-            if let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
+fn tick(engine: &wasmtime::EngineWeak, watch: &Watch) {
+    let (quiet, stopped) = (|| watch.guests.load(Ordering::SeqCst) == 0, || watch.stopped.load(Ordering::SeqCst));
+    let mut ticks = 0;
+    while !stopped() {
+        ticks = if quiet() { ticks + 1 } else { 0 };
+        if ticks > QUIET {
+            watch.sleeps.store(true, Ordering::SeqCst);
+            while quiet() && !stopped() {
+                thread::park();
             }
+            watch.sleeps.store(false, Ordering::SeqCst);
+            ticks = 0;
+        }
+        thread::park_timeout(TICK);
+        if let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
         }
     }
 }
@@ -253,7 +288,7 @@ pub(super) struct Running(Arc<Ticker>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.guests.fetch_sub(1, Ordering::SeqCst);
+        self.0.watch.guests.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

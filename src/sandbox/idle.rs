@@ -13,10 +13,13 @@ use crate::ledger::Gauge;
 #[derive(Default)]
 pub(super) struct Idle(Mutex<Waiting>);
 
+/// Those of an application, and when they began.
+type Own = VecDeque<(u64, Box<Instance>)>;
+
 #[derive(Default)]
 struct Waiting {
     /// Of each application, the last that worked at the end.
-    of_app: HashMap<u64, VecDeque<(u64, Instance)>>,
+    of_app: HashMap<u64, Own>,
     /// When they began, and whose they are: application and tenant.
     order: BTreeMap<u64, (u64, usize)>,
     began: u64,
@@ -24,7 +27,7 @@ struct Waiting {
 
 impl Idle {
     /// The one of `app` that worked last.
-    pub(super) fn take(&self, app: u64) -> Option<Instance> {
+    pub(super) fn take(&self, app: u64) -> Option<Box<Instance>> {
         let mut waiting = self.waiting();
         let (began, instance) = waiting.of_app.get_mut(&app)?.pop_back()?;
         waiting.forget(app, began);
@@ -33,7 +36,7 @@ impl Idle {
         Some(instance)
     }
 
-    pub(super) fn give_back(&self, app: u64, instance: Instance) {
+    pub(super) fn give_back(&self, app: u64, instance: Box<Instance>) {
         instance.account().add(Gauge::Idle, 1);
         let tenant = instance.account().row();
         let mut waiting = self.waiting();
@@ -67,24 +70,28 @@ impl Idle {
 }
 
 /// Drops instances, when no lock is held: that takes its time.
-fn gone(instances: Vec<Instance>) {
-    for instance in instances {
+fn gone(instances: Own) {
+    for (_, instance) in instances {
         instance.account().give_back(Gauge::Idle, 1);
         drop(instance);
     }
 }
 
 impl Waiting {
-    fn remove(&mut self, app: u64, goes: impl Fn(u64, &Instance) -> bool) -> Vec<Instance> {
-        let Some(own) = self.of_app.remove(&app) else { return Vec::new() };
-        let (removed, kept): (VecDeque<_>, VecDeque<_>) = own.into_iter().partition(|(began, instance)| goes(*began, instance));
+    fn remove(&mut self, app: u64, goes: impl Fn(u64, &Instance) -> bool) -> Own {
+        // Before most requests, none does.
+        if self.of_app.get(&app).is_none_or(|own| !own.iter().any(|(began, instance)| goes(*began, instance))) {
+            return Own::new();
+        }
+        let Some(own) = self.of_app.remove(&app) else { return Own::new() };
+        let (removed, kept): (Own, Own) = own.into_iter().partition(|(began, instance)| goes(*began, instance));
         for (began, _) in &removed {
             self.order.remove(began);
         }
         if !kept.is_empty() {
             self.of_app.insert(app, kept);
         }
-        removed.into_iter().map(|(_, instance)| instance).collect()
+        removed
     }
 
     fn forget(&mut self, app: u64, began: u64) {

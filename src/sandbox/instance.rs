@@ -66,7 +66,7 @@ impl Instance {
     ///
     /// # Errors
     /// [`GuestFault::Start`] if the guest cannot start within its limits; [`HostFault`] if the machine refuses.
-    pub async fn of(app: &App, request_id: &str) -> Result<Self, Fault> {
+    pub async fn of(app: &App, request_id: &str) -> Result<Box<Self>, Fault> {
         let idle = match app.isolation() {
             Isolation::Request => None,
             Isolation::Reuse | Isolation::Rewind => app.take_idle(),
@@ -84,7 +84,7 @@ impl Instance {
     ///
     /// # Errors
     /// As [`Instance::of`].
-    pub async fn start(app: &App, request_id: &str) -> Result<Self, Fault> {
+    pub async fn start(app: &App, request_id: &str) -> Result<Box<Self>, Fault> {
         let (limits, generation) = (app.limits(), app.generation());
         let state = State::new(app)?;
         state.log.begin(request_id);
@@ -109,7 +109,7 @@ impl Instance {
         };
         let guest = app.pre().load(&mut store, &component).map_err(|error| not_started(&error, app))?;
         let (now, account) = (Instant::now(), app.options().account.clone());
-        let mut instance = Self {
+        let mut instance = Box::new(Self {
             snapshot: None,
             ended: false,
             store,
@@ -123,7 +123,7 @@ impl Instance {
             served: 0,
             generation,
             broken: false,
-        };
+        });
         if let Some(plan) = &app.options().plan {
             let report = instance.prepare(app, plan).await?;
             if let Some(raised) = report.raised() {
@@ -252,6 +252,7 @@ impl Instance {
         let response = Response::new(exchange.wire, exchange.asked, app.options());
         self.store.data_mut().current = Some(Current { input: exchange.input, response, timeline: Arc::clone(&timeline) });
         self.meter.reset(Duration::from_millis(app.limits().guest_cpu_ms));
+        self.wind();
         let environ = environ.into_pairs();
         let (store, guest) = (&mut self.store, &self.guest);
         let call = guest.wasgi_gateway_application().call_call(store, &environ);
@@ -270,6 +271,7 @@ impl Instance {
     /// What the guest did wrong.
     pub async fn next(&mut self, app: &App, body: &Body) -> Result<Option<Bytes>, GuestFault> {
         let timeline = self.timeline()?;
+        self.wind();
         let iterator = self.guest.wasgi_gateway_application().body();
         let call = iterator.call_next(&mut self.store, body.resource);
         let result = enter(&mut self.broken, &self.meter, app, &timeline, call).await?;
@@ -321,6 +323,7 @@ impl Instance {
         if let Some(strict) = self.current()?.response.strict() {
             strict.enters(Phase::Closing);
         }
+        self.wind();
         let iterator = self.guest.wasgi_gateway_application().body();
         let call = async {
             let closed = iterator.call_close(&mut self.store, body.resource).await?;
@@ -350,7 +353,7 @@ impl Instance {
     }
 
     /// The exchange is over. The instance goes back to `app` if it may serve another.
-    pub async fn finish(mut self, app: &App) -> Finished {
+    pub async fn finish(mut self: Box<Self>, app: &App) -> Finished {
         let current = self.store.data_mut().current.take();
         self.store.data().log.finish();
         let cpu = self.meter.used();
@@ -376,6 +379,11 @@ impl Instance {
             drop(tokio::task::spawn_blocking(move || drop(self)));
         }
         Finished { input, bytes_in, fault, cpu, memory, memory_refused }
+    }
+
+    /// Until the next tick it computes without a break: those that passed while it waited for this call are not its own.
+    fn wind(&mut self) {
+        self.store.set_epoch_deadline(1);
     }
 
     fn is_fit(&self, limits: &Limits) -> bool {

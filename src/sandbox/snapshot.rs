@@ -52,12 +52,12 @@ pub fn instrumented(component: &[u8]) -> Result<Vec<u8>, NotReleasable> {
 ///
 /// # Errors
 /// [`GuestFault`] when the guest cannot be read any more.
-pub async fn snapshot(app: &App, component: &[u8], instance: Instance) -> Result<Vec<u8>, GuestFault> {
+pub async fn snapshot(app: &App, component: &[u8], instance: Box<Instance>) -> Result<Vec<u8>, GuestFault> {
     let time = Duration::from_millis(app.limits().release_wall_ms);
     tokio::time::timeout(time, read(app, component, instance)).await.unwrap_or(Err(GuestFault::Stopped(Stopped::Wall)))
 }
 
-async fn read(app: &App, component: &[u8], mut instance: Instance) -> Result<Vec<u8>, GuestFault> {
+async fn read(app: &App, component: &[u8], mut instance: Box<Instance>) -> Result<Vec<u8>, GuestFault> {
     let failed = |error: &dyn std::fmt::Display| GuestFault::Start(format!("no release can be made of it: {error}").into());
     let forgetful = forgetful(component).map_err(|error| failed(&error))?;
     let wizer = Wizer::new();

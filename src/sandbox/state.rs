@@ -48,7 +48,7 @@ impl State {
         let limits = app.limits();
         let place = Taken::of(app.engine(), &app.options().account, limits)?;
         let refused = |what| move |source| HostFault::Io { what, source };
-        let files = Files::new(app.volumes(), limits.tmp_bytes).map_err(refused("a private /tmp cannot be made"))?;
+        let files = Files::new(app.volumes(), app.engine().spares(), limits.tmp_bytes).map_err(refused("a private /tmp cannot be made"))?;
         let log = RequestLog::new(app.log().clone(), limits);
         let given = Given::default();
         let wasi = wasi(app, &log, &given);

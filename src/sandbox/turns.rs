@@ -8,7 +8,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -164,6 +164,11 @@ impl<'a> Seat<'a> {
     /// For a tenant's call; `usage` is its application's.
     pub(super) fn new(turns: &'a Turns, account: &'a Account, usage: &'a Account, weight: u64, share: u64) -> Self {
         Self { turns, account, usage, weight: weight.max(1), share, ticket: None, rest: None }
+    }
+
+    /// Waits until it may compute.
+    pub(super) async fn wait(mut self) {
+        poll_fn(|context| if self.is_next(context) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Whether it may compute now; if not, it is woken when it may.

@@ -47,6 +47,8 @@ struct Asked {
 struct Written {
     status: Option<StatusCode>,
     bytes: u64,
+    /// The client has not taken all of the body.
+    unfinished: bool,
     outcome: Option<Outcome>,
     queue: Duration,
     used: Used,
@@ -99,6 +101,11 @@ impl Entry {
     /// No guest has a part in it.
     pub(super) fn host_answered(&mut self) {
         self.0.change(|written| written.outcome = Some(Outcome::Ok));
+    }
+
+    /// The body was dropped before its end.
+    pub(super) fn unfinished(&mut self) {
+        self.0.change(|written| written.unfinished = true);
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {
@@ -163,7 +170,8 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let written = std::mem::take(self.written.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let outcome = written.outcome.unwrap_or(Outcome::ClientGone);
+        // A guest that has ended well may have had a client that did not stay.
+        let outcome = written.outcome.filter(|outcome| *outcome != Outcome::Ok || !written.unfinished).unwrap_or(Outcome::ClientGone);
         let took = self.started.elapsed();
         if let Some(site) = &self.site {
             count(site, &written, outcome, took);

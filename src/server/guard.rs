@@ -27,6 +27,8 @@ use crate::{
 
 /// What is read at once, of heads and of chunked bodies.
 const READ: usize = 8 << 10;
+/// Room for less than that is not read into.
+const LEAST: usize = 1 << 10;
 /// How long a request may be on its way when the server stops.
 const LAST_MS: u64 = 500;
 
@@ -231,7 +233,10 @@ impl<S: AsyncRead + Unpin> Guard<S> {
     /// Reads what the framer will look at; how much.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let received = self.framer.received();
-        received.reserve(READ);
+        // Many requests fit into one reservation.
+        if received.capacity() - received.len() < LEAST {
+            received.reserve(READ);
+        }
         poll_read_buf(Pin::new(&mut self.stream), context, received)
     }
 

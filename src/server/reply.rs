@@ -29,7 +29,7 @@ pub(super) struct Outgoing {
     source: Source,
     entry: Entry,
     /// The connection's next request waits for it.
-    _turn: Option<Answering>,
+    turn: Option<Answering>,
 }
 
 enum Source {
@@ -42,7 +42,7 @@ enum Source {
 pub(super) fn answer(answer: Answer, version: Version, mut entry: Entry) -> Response<Outgoing> {
     let Answer { reply, body } = answer;
     entry.status(reply.status.code);
-    let mut response = Response::new(Outgoing { source: Source::Guest(body), entry, _turn: None });
+    let mut response = Response::new(Outgoing { source: Source::Guest(body), entry, turn: None });
     *response.status_mut() = reply.status.code;
     // Its end is the connection's. hyper would promise to keep that to a client that asked for it, but not in a response of HTTP/1.0.
     if version == Version::HTTP_10 && reply.framing == Framing::Open {
@@ -81,7 +81,7 @@ pub(super) fn hints(fields: &Hints) -> Bytes {
 pub(super) fn file(response: Response<FileBody>, mut entry: Entry) -> Response<Outgoing> {
     entry.status(response.status());
     entry.host_answered();
-    let mut response = response.map(|body| Outgoing { source: Source::File(body), entry, _turn: None });
+    let mut response = response.map(|body| Outgoing { source: Source::File(body), entry, turn: None });
     response.headers_mut().insert(header::SERVER, SERVER);
     identify(&mut response);
     response
@@ -105,7 +105,7 @@ pub(super) fn page(fault: &Fault, text: String, kind: HeaderValue, mut entry: En
     let status = fault.status();
     entry.fault(fault, status);
     let text = Bytes::from(text);
-    let mut response = Response::new(Outgoing { source: Source::Host(Some(text)), entry, _turn: None });
+    let mut response = Response::new(Outgoing { source: Source::Host(Some(text)), entry, turn: None });
     *response.status_mut() = status;
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, kind);
@@ -125,8 +125,17 @@ pub(super) fn page(fault: &Fault, text: String, kind: HeaderValue, mut entry: En
 
 impl Outgoing {
     /// Holds the turn until the response is done with.
-    pub(super) fn holding(self, turn: Answering) -> Self {
-        Self { _turn: Some(turn), ..self }
+    pub(super) fn holding(mut self, turn: Answering) -> Self {
+        self.turn = Some(turn);
+        self
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if !self.is_end_stream() {
+            self.entry.unfinished();
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::support::{DEADLINE, Tenants, guest, python, root, tenant_app, wait_for};
@@ -106,6 +106,39 @@ fn without_userfaultfd_pages_are_told_by_being_copies() {
     assert_eq!(counted(&host, "a").1, 0, "{}", host.tenant_log("a"));
 }
 
+/// A Python application of these lines, built.
+fn written(folder: &Path, lines: &[&str]) -> PathBuf {
+    std::fs::write(folder.join("app.py"), lines.join("\n")).unwrap();
+    let built = folder.join("app.wasm");
+    let ran = crate::support::wasgi().args(["build", "app:app", "-o"]).arg(&built).current_dir(folder).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    built
+}
+
+/// A folder has times, which a guest can set: a place for 64 bits and more.
+#[test]
+fn the_times_of_tmp_say_nothing_of_earlier_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        "import os",
+        "def app(environ, start_response):",
+        "    found = [os.stat(path) for path in ('/tmp', '/tmp/.')]",
+        "    times = [(status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns) for status in found]",
+        "    os.utime('/tmp', ns=(1234567890123456789, 987654321987654321))",
+        "    kept = os.stat('/tmp').st_mtime_ns",
+        "    start_response('200 OK', [])",
+        "    return [f'{times} {kept}'.encode()]",
+    ];
+    let built = written(folder.path(), &lines);
+    for isolation in ["rewind", "request"] {
+        let host = host("userfaultfd", &tenant_app("a", &built, &format!("isolation = \"{isolation}\"")));
+        let mut client = Client::of(&host);
+        for _ in 0..3 {
+            assert_eq!(client.get("a", "/"), "[(0, 0, 0), (0, 0, 0)] 987654321987654321", "{isolation}");
+        }
+    }
+}
+
 #[test]
 fn what_pythons_random_numbers_are_differs_in_each_request() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,11 +152,7 @@ fn what_pythons_random_numbers_are_differs_in_each_request() {
         "    drawn = (random.random(), secrets.token_hex(4), uuid.uuid4(), os.urandom(4).hex())",
         "    return [f'{count} {drawn}'.encode()]",
     ];
-    std::fs::write(folder.path().join("app.py"), lines.join("\n")).unwrap();
-    let built = folder.path().join("app.wasm");
-    let ran = crate::support::wasgi().args(["build", "app:app", "-o"]).arg(&built).current_dir(folder.path()).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let host = host("userfaultfd", &app("a", &built, ""));
+    let host = host("userfaultfd", &app("a", &written(folder.path(), &lines), ""));
     let mut client = Client::of(&host);
     let drawn: BTreeSet<_> = (0..200).map(|_| client.get("a", "/")).collect();
     assert!(drawn.len() == 200 && drawn.iter().all(|text| text.starts_with("1 (0.")), "{drawn:?}");

@@ -1,13 +1,13 @@
 """1, 100 and 1 000 Python tenants on one host, most of them idle: what an idle one costs, and what the first request after idleness waits for.
 
-Usage: python3 tests/tenants/density.py PROGRAM GUESTS [TENANTS...]. Twenty components differ (real applications: each carries a module of its own
+Usage: python3 tests/tenants/density.py PROGRAM GUESTS DOCUMENT [TENANTS...]. The three sizes together write the document. Twenty components differ (real applications: each carries a module of its own
 beside Flask or a plain callable); the others are copies of them under other tenants' names, with one release each component
 (`shared_release`). Two hundred components in Rust differ by a section. Figures are of this machine, and mean something beside each other.
 """
 
+import os
 import pathlib
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,7 +17,9 @@ import time
 from harness import Host, Table, ROOT, app, ask, build, memory
 
 PROGRAM, GUESTS = sys.argv[1], pathlib.Path(sys.argv[2])
-SIZES = [int(word) for word in sys.argv[3:]] or [1, 100, 1000]
+DOCUMENT = pathlib.Path(sys.argv[3])
+SIZES = [int(word) for word in sys.argv[4:]]
+WHOLE = [1, 100, 1000]
 DISTINCT = 20
 RUST = 200
 SECONDS = 10
@@ -55,7 +57,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         files, others = distinct(work), list(rust(work))
-        base = None
+        base, rows = None, []
         for size in SIZES:
             beside = others if size >= 1000 else []
             short = 'reuse_idle = "2s"'
@@ -90,12 +92,33 @@ def main():
                 each = f"{(private - base[0]) / more / 1024:.0f}" if more else "-"
                 rate, p99 = zipf(host, names)
                 quantile = lambda times, part: times[min(len(times) - 1, int(len(times) * part))]
-                table.row(
+                cells = [
                     size, len(beside), f"{started:.1f}", f"{2 * len(names) - bad - bad_again}/{2 * len(names)}", f"{private / 2**20:.0f}", each,
                     f"{quantile(first, .5):.1f}/{quantile(first, .99):.1f}", f"{quantile(again, .5):.1f}/{quantile(again, .99):.1f}", f"{rate:.0f}", f"{p99:.1f}",
-                    good=bad == bad_again == 0,
-                )
+                ]
+                rows.append(cells)
+                table.row(*cells, good=bad == bad_again == 0)
+    if SIZES == WHOLE and not table.bad:
+        DOCUMENT.write_text(document([name for name, _ in table.columns], rows))
     table.end("make density")
+
+
+def document(columns, rows):
+    line = lambda cells: f"| {' | '.join(str(cell) for cell in cells)} |"
+    table = "\n".join([line(columns), line("--:" for _ in columns), *(line(cells) for cells in rows)])
+    return f"""# Density
+
+Written by `make density`: Python tenants on one host of two workers, release build, on {os.cpu_count()} cores; load and host share the machine. {DISTINCT}
+components differ: real applications, {DISTINCT // 4} of them Flask, the others plain callables; the rest are copies of them under other tenants' names, with one
+release each component (`shared_release`). Beside 1 000 of them stand {RUST} components in Rust that differ by a section. Every tenant is asked
+once ("first": its code is loaded then), left alone until no instance is left (`reuse_idle = "2s"`), measured, and asked again ("again": the first request
+after idleness); then all are asked at random for {SECONDS} seconds, by a Zipf distribution, by eight clients that open a connection a request.
+Private memory is that of the workers together, while all are idle; "KiB a tenant" is what each has added beside one tenant.
+
+{table}
+
+The targets: all answer; at most 1 MiB of private memory for an idle tenant; first request after idleness within 20 ms at p99.
+"""
 
 
 def zipf(host, names):

@@ -7,6 +7,7 @@
 mod beneath;
 mod locks;
 mod quota;
+mod tmp;
 mod volume;
 
 use std::{io, sync::Arc};
@@ -24,7 +25,6 @@ use wasmtime_wasi::{
     },
 };
 
-pub(super) use self::volume::{Files, Held, Volumes};
 pub use self::{
     beneath::{Missing, open_beneath},
     volume::{Allowance, Folder, Kept, Storage},
@@ -32,6 +32,10 @@ pub use self::{
 use self::{
     quota::Quota,
     volume::{Kind, Volume},
+};
+pub(super) use self::{
+    tmp::Spares,
+    volume::{Files, Held, Volumes},
 };
 use super::state::State;
 
@@ -75,6 +79,23 @@ impl<'a> View<'a> {
 
     fn kind(&self, fd: &Fd) -> Kind {
         self.files.volume(fd.rep()).map_or(Kind::ReadOnly, |volume| volume.kind)
+    }
+
+    /// Notes that a folder that goes with its instance may be changed, if only in its times.
+    fn touches(&mut self, fd: &Fd) {
+        if self.kind(fd) == Kind::Temporary {
+            self.files.tmp.touch();
+        }
+    }
+
+    /// What a guest sees of a file's times. Those that tell of earlier requests and of other instances are not among them: when what is read
+    /// only was read, and when what is temporary was last emptied.
+    fn timed(&self, fd: &Fd, status: types::DescriptorStat) -> types::DescriptorStat {
+        match self.kind(fd) {
+            Kind::ReadOnly => types::DescriptorStat { data_access_timestamp: None, ..status },
+            Kind::Temporary => types::DescriptorStat { data_access_timestamp: None, status_change_timestamp: None, ..status },
+            Kind::Stored => status,
+        }
     }
 
     fn file(&self, fd: &Fd) -> Option<Arc<std::fs::File>> {
@@ -146,27 +167,32 @@ impl types::Host for View<'_> {
 
 impl HostDescriptor for View<'_> {
     async fn write(&mut self, fd: Fd, data: Vec<u8>, offset: u64) -> FsResult<u64> {
+        self.touches(&fd);
         let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
         self.quota(&fd).map_or(Ok(()), |quota| quota.write(len, offset, || self.size(&fd)))?;
         self.wasi.write(fd, data, offset).await
     }
 
     async fn set_size(&mut self, fd: Fd, size: u64) -> FsResult<()> {
+        self.touches(&fd);
         self.quota(&fd).map_or(Ok(()), |quota| quota.resize(size, || self.size(&fd)))?;
         self.wasi.set_size(fd, size).await
     }
 
     fn write_via_stream(&mut self, fd: Fd, offset: u64) -> FsResult<Resource<DynOutputStream>> {
+        self.touches(&fd);
         let stream = self.wasi.write_via_stream(borrowed(&fd), offset)?;
         self.charged(&fd, stream, Position::At(offset))
     }
 
     fn append_via_stream(&mut self, fd: Fd) -> FsResult<Resource<DynOutputStream>> {
+        self.touches(&fd);
         let stream = self.wasi.append_via_stream(borrowed(&fd))?;
         self.charged(&fd, stream, Position::End)
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        self.touches(&fd);
         if self.lock(&fd, &path).await?.is_some() {
             return Ok(());
         }
@@ -184,6 +210,7 @@ impl HostDescriptor for View<'_> {
         open_flags: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Fd> {
+        self.touches(&fd);
         self.looks(&fd, &path);
         // An existing file is no new name; whoever opens a file again and again to append to it makes none.
         let new =
@@ -207,6 +234,8 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn link_at(&mut self, fd: Fd, flags: types::PathFlags, path: String, to: Fd, to_path: String) -> FsResult<()> {
+        self.touches(&fd);
+        self.touches(&to);
         self.within(&fd, &to)?;
         self.quota(&fd).map_or(Ok(()), Quota::name)?;
         let made = self.wasi.link_at(borrowed(&fd), flags, path, to, to_path).await;
@@ -214,12 +243,15 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn symlink_at(&mut self, fd: Fd, path: String, to_path: String) -> FsResult<()> {
+        self.touches(&fd);
         self.quota(&fd).map_or(Ok(()), Quota::name)?;
         let made = self.wasi.symlink_at(borrowed(&fd), path, to_path).await;
         self.settled(&fd, made)
     }
 
     async fn rename_at(&mut self, fd: Fd, path: String, to: Fd, to_path: String) -> FsResult<()> {
+        self.touches(&fd);
+        self.touches(&to);
         self.looks(&fd, &path);
         self.within(&fd, &to)?;
         self.wasi.rename_at(fd, path, to, to_path).await
@@ -253,6 +285,7 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn set_times(&mut self, fd: Fd, accessed: types::NewTimestamp, modified: types::NewTimestamp) -> FsResult<()> {
+        self.touches(&fd);
         self.wasi.set_times(fd, accessed, modified).await
     }
 
@@ -264,6 +297,7 @@ impl HostDescriptor for View<'_> {
         accessed: types::NewTimestamp,
         modified: types::NewTimestamp,
     ) -> FsResult<()> {
+        self.touches(&fd);
         self.wasi.set_times_at(fd, flags, path, accessed, modified).await
     }
 
@@ -276,6 +310,7 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<types::DirectoryEntryStream>> {
+        self.touches(&fd);
         if self.files.listings >= LISTINGS {
             return Err(ErrorCode::InsufficientMemory.into());
         }
@@ -286,12 +321,14 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn stat(&mut self, fd: Fd) -> FsResult<types::DescriptorStat> {
-        self.wasi.stat(fd).await
+        let status = self.wasi.stat(borrowed(&fd)).await?;
+        Ok(self.timed(&fd, status))
     }
 
     async fn stat_at(&mut self, fd: Fd, flags: types::PathFlags, path: String) -> FsResult<types::DescriptorStat> {
         self.looks(&fd, &path);
-        self.wasi.stat_at(fd, flags, path).await
+        let status = self.wasi.stat_at(borrowed(&fd), flags, path).await?;
+        Ok(self.timed(&fd, status))
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
@@ -300,6 +337,7 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        self.touches(&fd);
         if self.unlock(&fd, &path) {
             return Ok(());
         }
@@ -307,6 +345,7 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        self.touches(&fd);
         self.looks(&fd, &path);
         self.wasi.unlink_file_at(fd, path).await
     }

@@ -131,14 +131,6 @@ impl Quota {
         }
     }
 
-    /// Whether a life has left anything.
-    pub(super) fn is_used(&self) -> bool {
-        match self {
-            Self::Life(life) => lock(life).bytes > 0,
-            Self::Stored(_) => true,
-        }
-    }
-
     /// Begins a new life, if in the old one at most `few` names were made.
     pub(super) fn begins_anew(&self, few: u64) -> bool {
         match self {
@@ -255,8 +247,8 @@ mod tests {
     #[test]
     fn a_life_with_few_names_can_begin_anew_and_one_with_more_or_with_a_folder_cannot() {
         let quota = Quota::life(u64::MAX);
-        assert!(!quota.is_used() && quota.name().is_ok() && quota.name().is_ok() && quota.is_used());
-        assert!(!quota.begins_anew(1) && quota.begins_anew(2) && !quota.is_used());
+        assert!(quota.name().is_ok() && quota.name().is_ok());
+        assert!(!quota.begins_anew(1) && quota.begins_anew(2));
         assert!(quota.folder().is_ok() && !quota.begins_anew(2));
     }
 

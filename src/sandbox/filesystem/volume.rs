@@ -5,15 +5,11 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Weak},
     thread,
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
 use wasmtime_wasi::{
     FsPerms,
     filesystem::{Dir, OpenMode},
@@ -22,6 +18,7 @@ use wasmtime_wasi::{
 use super::{
     beneath::{Missing, open_beneath},
     quota::Quota,
+    tmp::{Spares, Tmp},
 };
 
 /// How long the locks of a dropped instance wait for its last writes.
@@ -76,14 +73,9 @@ impl Volume {
         let folder = tempfile::tempdir()?;
         Self::read_only(&Folder { host: folder.path().to_owned(), guest: "/".to_owned() })
     }
-
-    fn temporary(folder: &Path, limit: u64) -> io::Result<Self> {
-        let dir = Dir::new(open(folder)?, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false);
-        Ok(Self { guest: "/tmp".to_owned(), dir, kind: Kind::Temporary, quota: Some(Arc::new(Quota::life(limit))) })
-    }
 }
 
-fn open(folder: &Path) -> io::Result<File> {
+pub(super) fn open(folder: &Path) -> io::Result<File> {
     let file = File::open(folder)?;
     if file.metadata()?.is_dir() { Ok(file) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
@@ -104,13 +96,7 @@ pub(in crate::sandbox) struct Files {
     /// Descriptors that are to stay open, and whether one of them was closed.
     held: HashMap<u32, usize>,
     lost: bool,
-    tmp: Tmp,
-}
-
-/// A private `/tmp`, which goes with its instance.
-struct Tmp {
-    folder: Option<TempDir>,
-    quota: Option<Arc<Quota>>,
+    pub(super) tmp: Tmp,
 }
 
 /// Descriptors that were open once, and whose folders they are of.
@@ -123,55 +109,12 @@ impl Held {
     }
 }
 
-/// Names that are removed between two requests; who has made more has his instance thrown away.
-const FEW: u64 = 64;
-
-impl Tmp {
-    /// Removes what is in it, if that is little.
-    fn empty(&mut self) -> bool {
-        let (Some(folder), Some(quota)) = (&self.folder, &self.quota) else { return false };
-        if !quota.is_used() {
-            return true;
-        }
-        let remove = || {
-            for entry in std::fs::read_dir(folder.path())? {
-                std::fs::remove_file(entry?.path())?;
-            }
-            Ok::<_, io::Error>(())
-        };
-        // A folder is no file, and is not removed so.
-        quota.begins_anew(FEW) && remove().is_ok()
-    }
-}
-
-/// Folders that are being removed.
-static REMOVING: AtomicUsize = AtomicUsize::new(0);
-/// How many at once, before who leaves one removes it himself.
-const REMOVALS: usize = 32;
-
-impl Drop for Tmp {
-    fn drop(&mut self) {
-        let Some(folder) = self.folder.take().filter(|_| self.quota.as_ref().is_some_and(|quota| quota.is_used())) else { return };
-        // What a guest has left there may take a while, and the guest's thread has others to serve.
-        let runtime = tokio::runtime::Handle::try_current().ok().filter(|_| REMOVING.load(Ordering::Relaxed) < REMOVALS);
-        if let Some(runtime) = runtime {
-            REMOVING.fetch_add(1, Ordering::Relaxed);
-            runtime.spawn_blocking(move || {
-                drop(folder);
-                REMOVING.fetch_sub(1, Ordering::Relaxed);
-            });
-        }
-    }
-}
-
 impl Files {
-    /// With a new, empty `/tmp`.
-    pub(in crate::sandbox) fn new(volumes: &Volumes, tmp_bytes: u64) -> io::Result<Self> {
-        let tmp = tempfile::Builder::new().prefix("wasgi-tmp-").tempdir()?;
+    /// With an empty `/tmp`.
+    pub(in crate::sandbox) fn new(volumes: &Volumes, spares: &Arc<Spares>, tmp_bytes: u64) -> io::Result<Self> {
+        let (tmp, dir) = Tmp::of(spares, tmp_bytes)?;
         let mut volumes = volumes.0.clone();
-        let volume = Volume::temporary(tmp.path(), tmp_bytes)?;
-        let tmp = Tmp { folder: Some(tmp), quota: volume.quota.clone() };
-        volumes.push(volume);
+        volumes.push(Volume { guest: "/tmp".to_owned(), dir, kind: Kind::Temporary, quota: Some(Arc::clone(tmp.quota())) });
         Ok(Self {
             volumes,
             owners: HashMap::new(),

@@ -61,6 +61,8 @@ pub(in crate::sandbox) struct Response {
     /// A chunk that came as text, and waits for the empty one that it stands for.
     detour: Option<Bytes>,
     head_limit: u64,
+    /// All of its declared length was handed over: its end needs no message.
+    full: bool,
     /// What the body may still have.
     body_left: u64,
     body_limit: u64,
@@ -84,6 +86,7 @@ impl Response {
             written: false,
             detour: None,
             head_limit,
+            full: false,
             body_left: body_limit,
             body_limit,
             fault: None,
@@ -175,6 +178,7 @@ impl Response {
                 if step.cut {
                     self.fault.get_or_insert(GuestFault::TooLong);
                 }
+                self.full = step.full;
                 Ok(step)
             }
             Err(progress) => {
@@ -185,7 +189,8 @@ impl Response {
         }
     }
 
-    /// Hands a step to the connection, and waits until it has taken it (S56).
+    /// Hands a step to the connection, and waits until it has taken it (S56). The last one of a declared length waits for nobody: the guest
+    /// can end, and its instance serve another request, while the client reads.
     async fn send(&mut self, step: Step, timeline: &Timeline) -> Result<(), Undelivered> {
         if let Some(reply) = step.commit {
             self.commit(*reply, timeline)?;
@@ -196,6 +201,9 @@ impl Response {
         let bytes = step.data.len();
         let taken = async {
             self.wire.frames.send(Frame::Data(step.data)).await.map_err(|_| Undelivered::Gone)?;
+            if step.full {
+                return Ok(());
+            }
             // A free place means that the connection took the frame. It then writes before it looks at anything else.
             self.wire.frames.reserve().await.map(drop).or(Ok(()))
         };
@@ -235,6 +243,7 @@ impl Response {
             Ended::Short(missing) => return Err(GuestFault::TooShort { missing }),
             // Whether the client still listens makes no difference any more.
             Ended::Commit(reply) => drop(self.commit(*reply, timeline)),
+            Ended::Whole if self.full => return Ok(()),
             Ended::Whole => {}
         }
         let whole = self.wire.frames.send(Frame::End);

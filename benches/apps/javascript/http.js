@@ -1,0 +1,3 @@
+import { hello } from "./hello.js";
+
+addEventListener("fetch", (event) => event.respondWith(hello(event.request)));
