@@ -254,8 +254,9 @@ impl Host {
         let started = Instant::now();
         loop {
             // What lies in a worker's own folder, and in no folder of the host's.
-            let depth = |entry: &walkdir::DirEntry| entry.file_name().to_string_lossy().starts_with("wasgi-tmp-");
-            let count = walkdir::WalkDir::new(self.temporary.path()).into_iter().filter_map(Result::ok).filter(depth).count();
+            let folder = |entry: &walkdir::DirEntry| entry.file_name().to_string_lossy().starts_with("wasgi-tmp-");
+            let found = walkdir::WalkDir::new(self.temporary.path()).into_iter().filter_map(Result::ok).filter(folder);
+            let count = found.filter(|entry| !is_spare(entry.path())).count();
             if count == 0 || started.elapsed() > DEADLINE {
                 return count;
             }
@@ -291,4 +292,11 @@ impl Drop for Host {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Whether a folder waits for the next instance: it is empty, and has the times of a new one.
+fn is_spare(folder: &Path) -> bool {
+    let untimed =
+        folder.metadata().and_then(|status| status.modified()).is_ok_and(|modified| modified == std::time::SystemTime::UNIX_EPOCH);
+    untimed && folder.read_dir().is_ok_and(|mut entries| entries.next().is_none())
 }
