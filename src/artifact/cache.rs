@@ -204,16 +204,16 @@ impl Artifacts {
         CacheFault::Io { path: self.folder.clone(), source }
     }
 
-    fn bundle(&self, path: &Path, bundle: &[u8], limits: &Limits) -> Result<Vec<Folder>, ArtifactFault> {
+    pub(super) fn bundle(&self, path: &Path, bundle: &[u8], limits: &Limits) -> Result<Vec<Folder>, ArtifactFault> {
         let folder = self.folder.join("bundles").join(digest(bundle));
-        if folder.is_dir() {
-            Self::touch(&folder);
-        } else {
+        if !folder.is_dir() {
             let refused = |source| ArtifactFault::Bundle { path: path.to_owned(), source };
             let temporary = tempfile::tempdir_in(self.folder.join("tmp")).map_err(|source| self.fault(source))?;
             Bundle::unpack(bundle, temporary.path(), limits.bundle_bytes).map_err(refused)?;
             settle(&temporary.keep(), &folder).map_err(|source| self.fault(source))?;
         }
+        // A new one as well: its folders have a time of their own, which is long ago.
+        Self::touch(&folder);
         Ok(Bundle::folders(&folder).map_err(|source| self.fault(source))?)
     }
 

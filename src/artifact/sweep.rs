@@ -85,7 +85,8 @@ impl Artifacts {
             if swept.bytes <= most {
                 break;
             }
-            if remove(&item.path).is_ok() {
+            // It may have been used since: to look at all takes a while.
+            if used(&item.path).is_ok_and(|now| now == item.used) && remove(&item.path).is_ok() {
                 swept.bytes = swept.bytes.saturating_sub(item.bytes);
                 swept.removed += 1;
             }
@@ -211,8 +212,13 @@ fn beside(code: &Path) -> [PathBuf; 2] {
     [lines.into(), code.with_extension(BESIDE[1])]
 }
 
+/// When something was used last.
+fn used(path: &Path) -> io::Result<SystemTime> {
+    fs::metadata(path)?.modified()
+}
+
 fn item(path: PathBuf) -> Option<Item> {
-    let used = fs::metadata(&path).and_then(|status| status.modified()).ok()?;
+    let used = used(&path).ok()?;
     let size = |path: &Path| fs::symlink_metadata(path).map_or(0, |status| status.blocks().saturating_mul(512));
     let bytes = if path.is_dir() {
         walkdir::WalkDir::new(&path).into_iter().flatten().map(|entry| size(entry.path())).sum()
@@ -239,7 +245,11 @@ fn remove(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{artifact::Next, sandbox::Folder};
+    use crate::{
+        artifact::{Next, bundle::Bundle},
+        limits::Limits,
+        sandbox::Folder,
+    };
 
     const PIECE: usize = 1 << 20;
 
@@ -277,6 +287,16 @@ mod tests {
         assert_eq!((cache.sweep(0).unwrap().removed, left()), (1, vec![false, true, false, true]));
         drop(pins);
         assert_eq!((cache.sweep(0).unwrap().removed, left()), (1, vec![false, false, false, true]));
+    }
+
+    #[test]
+    fn a_bundle_that_was_just_unpacked_is_left_alone() {
+        let (_folder, cache) = cache();
+        let source = tempfile::tempdir().unwrap();
+        fs::write(source.path().join("app.py"), "").unwrap();
+        let packed = Bundle::pack(&[("0", source.path())]).unwrap();
+        let folders = cache.bundle(Path::new("app.wasm"), &packed, &Limits::default()).unwrap();
+        assert_eq!((cache.sweep(0).unwrap().removed, folders.iter().map(|folder| folder.host.is_dir()).collect()), (0, vec![true]));
     }
 
     #[test]
