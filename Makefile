@@ -154,10 +154,10 @@ peers: tools
 		&& $(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check -r benches/peers.txt && cp benches/peers.txt $(PEERS)/python/done; }
 	cargo build --locked --quiet --release --manifest-path benches/bare/Cargo.toml --target-dir $(PEERS)/bare
 	@test -x $(PEERS)/wasmtime-$(WASMTIME_VERSION)/bin/wasmtime \
-		|| cargo install --locked --root $(PEERS)/wasmtime-$(WASMTIME_VERSION) --version $(WASMTIME_VERSION) wasmtime-cli
+		|| CARGO_TARGET_DIR=$(PEERS)/build cargo install --locked --root $(PEERS)/wasmtime-$(WASMTIME_VERSION) --version $(WASMTIME_VERSION) wasmtime-cli
 
 .PHONY: bench
-bench: release peers wrk ## Measure wasgi beside its peers, and write docs/benchmarks.md; ROW=flask measures one row
+bench: release peers wrk ## Measure wasgi beside its peers, and write docs/benchmarks.md; ROW=flask for one row, BESIDE="PROGRAM ..." for other builds
 	cd benches && python3 bench.py $(TARGET)/release/wasgi $(PEERS)/bare/release/bare $(PEERS)/wasmtime-$(WASMTIME_VERSION)/bin/wasmtime \
 		$(PEERS)/python $(PEERS)/work $(CURDIR)/docs/benchmarks.md
 
@@ -183,6 +183,7 @@ lint: tools ## Check format and lints
 	cargo fmt --check --manifest-path tests/apps/Cargo.toml
 	cargo fmt --check --manifest-path tests/apps/grid/rust/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	for crate in bare apps/rust apps/rust-http; do cargo fmt --check --manifest-path benches/$$crate/Cargo.toml; done
 	cargo clippy --locked --all-targets -- -D warnings
 
 .PHONY: fmt
@@ -192,6 +193,7 @@ fmt: ## Format the sources
 	cargo fmt --manifest-path tests/apps/Cargo.toml
 	cargo fmt --manifest-path tests/apps/grid/rust/Cargo.toml
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	for crate in bare apps/rust apps/rust-http; do cargo fmt --manifest-path benches/$$crate/Cargo.toml; done
 
 # What rustup, Debian and npm provide. Nothing is fetched twice.
 .PHONY: tools

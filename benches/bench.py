@@ -3,10 +3,11 @@
     python3 benches/bench.py WASGI BARE WASMTIME PEERS WORK OUTPUT
 
 PEERS is a virtual environment (peers.txt), WORK where components are built. Environment: ROW measures one row, or all that begin with it and a
-dash, and writes no document; ROUNDS (3) and SECONDS (4) say how often, and for how long, a server is loaded. Server and load share the machine. In
+dash, and writes no document; BESIDE names other builds of wasgi, which are measured instead of the peers; ROUNDS (3) and SECONDS (4) say how often, and for how long, a server is loaded. Server and load share the machine. In
 each round every server of a row is begun, warmed (each byte of each response is compared then), loaded by `wrk -t1 -c16`, and ended: A B C A B C.
 """
 
+import dataclasses
 import json
 import os
 import statistics
@@ -70,8 +71,11 @@ def main():
         raise SystemExit(f"there is no row {only}; there are: {', '.join(row.name for row in ROWS)}")
     found = {}
     for row in rows:
+        row = dataclasses.replace(row, base="wasgi, new") if builds.beside else row
         found[row.name] = measure(row, list(builds.servers(row)), rounds, seconds)
         print(document.table(row, found[row.name]), flush=True)
+    if builds.beside:
+        return
     print(document.targets(found))
     if not only:
         output.write_text(document.whole(ROWS, found, builds, rounds, seconds, CONNECTIONS))

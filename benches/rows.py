@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +60,19 @@ class Builds:
     def __init__(self, wasgi, bare, wasmtime, peers, work):
         self.wasgi, self.bare, self.wasmtime, self.peers, self.work = (Path(path).resolve() for path in (wasgi, bare, wasmtime, peers, work))
         self.work.mkdir(parents=True, exist_ok=True)
+        # Other builds of wasgi, to see what a change brings: they are measured in turn with this one, and no peers are.
+        self.beside = [Path(path).resolve() for path in os.environ.get("BESIDE", "").split()]
 
     def servers(self, row):
         """Those of a row, in their order."""
-        file = self.component(row.app)
-        serve = [str(self.wasgi), "serve", str(file), "--bind", "127.0.0.1:{port}", "--isolation"]
-        for name, isolation in (("new", "request"), ("rewound", "rewind"), ("reused", "reuse")):
-            yield Server(f"wasgi, {name}", (*serve, isolation))
+        for program in (self.wasgi, *self.beside):
+            file = self.component(row.app, program)
+            label = "wasgi" if program == self.wasgi else program.name
+            for name, isolation in (("new", "request"), ("rewound", "rewind"), ("reused", "reuse")):
+                words = (str(program), "serve", str(file), "--bind", "127.0.0.1:{port}", "--isolation", isolation)
+                yield Server(f"{label}, {name}", words)
+        if self.beside:
+            return
         if row.http:
             serve = [str(self.wasmtime), "serve", "--allow-precompiled", str(self.compiled(row.app, row.http)), "--addr", "127.0.0.1:{port}"]
             yield Server("wasmtime serve, new", tuple(serve))
@@ -86,11 +93,11 @@ class Builds:
         yield Server("waitress", (program("waitress-serve"), "--listen", "127.0.0.1:{port}", "app:application"), folder)
 
     @functools.cache
-    def component(self, app):
-        """The application for wasgi."""
-        file = self.work / f"{app}.wasm"
+    def component(self, app, program):
+        """The application for wasgi, as this build of it makes it."""
+        file = self.work / (f"{app}.wasm" if program == self.wasgi else f"{app}-{program.name}.wasm")
         what = f"{APPS / app}" if app in ("rust", "javascript", "go") else "app:application"
-        run([self.wasgi, "build", what, "-o", file], APPS / app)
+        run([program, "build", what, "-o", file], APPS / app)
         return file
 
     @functools.cache

@@ -103,6 +103,19 @@ impl Environ {
         self.0
     }
 
+    /// All of it in one text: name, value, name, value, with U+0100 between them, which no native string has.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        let mut text = String::with_capacity(self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum());
+        for part in self.0.iter().flat_map(|(name, value)| [name, value]) {
+            if !text.is_empty() {
+                text.push('\u{100}');
+            }
+            text.push_str(part);
+        }
+        text
+    }
+
     /// Says that the body has been read whole: it has a length now, and is no longer chunked.
     pub fn set_buffered_length(&mut self, length: u64) {
         self.0.retain(|(name, _)| name != "CONTENT_LENGTH" && name != "HTTP_TRANSFER_ENCODING");

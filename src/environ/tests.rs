@@ -71,6 +71,16 @@ fn s7_s8_paths_are_decoded_to_bytes_and_not_normalised() {
 }
 
 #[test]
+fn s2_s7_an_environ_in_one_text_has_what_its_pairs_have_even_a_nul() {
+    let environ = environ_of(get("/a%00b?c=%00")).unwrap();
+    let text = environ.clone().into_text();
+    let parts: Vec<_> = text.split('\u{100}').collect();
+    let pairs: Vec<_> = parts.chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect();
+    assert_eq!(pairs, environ.into_pairs());
+    assert!(pairs.contains(&("PATH_INFO".to_owned(), "/a\0b".to_owned())), "{pairs:?}");
+}
+
+#[test]
 fn s3_s10_a_raw_target_stays_bytes() {
     let uri = http::Uri::from_maybe_shared(bytes::Bytes::from_static("/\u{e9}?q=\u{20ac}".as_bytes())).unwrap();
     let environ = environ_of(Request::builder().uri(uri).header("Host", "a")).unwrap();

@@ -31,7 +31,7 @@ use crate::{
     fault::{BusyFault, ClientFault, Fault, GuestFault, HostFault, Outcome, Stopped},
     limits::Limits,
     response::{Asked, Reply},
-    sandbox::{App, Body, Exchange, Finished, Hints, Input, InputFault, Instance, Isolation, Timeline, Wire},
+    sandbox::{Answered, App, Body, Exchange, Finished, Hints, Input, InputFault, Instance, Isolation, Timeline, Wire},
     tenant::Mount,
 };
 
@@ -238,7 +238,11 @@ async fn drive(app: &App, environ: Environ, exchange: Exchange) -> Ended {
 async fn answer(app: &App, instance: &mut Instance, environ: Environ, exchange: Exchange) -> Result<Delivered, GuestFault> {
     let timeline = Arc::clone(&exchange.timeline);
     let called = instance.call(app, environ, exchange).await;
-    let body = called.map_err(|fault| if timeline.is_expired() { GuestFault::Stopped(Stopped::Wall) } else { fault })?;
+    let body = match called.map_err(|fault| if timeline.is_expired() { GuestFault::Stopped(Stopped::Wall) } else { fault })? {
+        Answered::Iterable(body) => body,
+        Answered::Whole => return instance.end().await.map(|()| Delivered::Whole),
+        Answered::Gone => return Ok(Delivered::Gone),
+    };
     let sent = send(app, instance, &body, &timeline).await;
     let closed = instance.close(app, body).await;
     let delivered = sent?;

@@ -12,7 +12,7 @@ use thiserror::Error;
 use wasmtime::component::{Component, Linker};
 
 use super::{
-    bindings::{self, releasable::ReleasablePre, rewindable::RewindablePre},
+    bindings::{self, callable::CallablePre, releasable::ReleasablePre, rewindable::RewindablePre},
     engine::Engine,
     filesystem::{self, Folder, Storage, Volumes},
     instance::Instance,
@@ -150,6 +150,7 @@ pub struct App {
     /// Which it is, of all of this engine.
     id: u64,
     pre: bindings::OfferedPre<State>,
+    callable: Option<CallablePre<State>>,
     has_release: bool,
     /// Whether it opens by itself what its language's library opens when it is first used.
     can_settle: bool,
@@ -185,6 +186,7 @@ impl App {
         add_to_linker(&mut linker).map_err(bad)?;
         let pre = linker.instantiate_pre(component).map_err(bad)?;
         let has_release = ReleasablePre::new(pre.clone()).is_ok();
+        let callable = CallablePre::new(pre.clone()).ok();
         let can_settle = RewindablePre::new(pre.clone()).is_ok();
         let pre = bindings::OfferedPre::new(pre).map_err(bad)?;
         let volumes = Volumes::open(&options.files, &options.storage).map_err(BadComponent::Folder)?;
@@ -204,6 +206,7 @@ impl App {
             engine: engine.clone(),
             id: APPS.fetch_add(1, Ordering::Relaxed),
             pre,
+            callable,
             has_release,
             can_settle,
             options,
@@ -274,6 +277,11 @@ impl App {
 
     pub(super) fn pre(&self) -> &bindings::OfferedPre<State> {
         &self.pre
+    }
+
+    /// How its instances are called without handles, where they can be.
+    pub(super) fn callable(&self) -> Option<&CallablePre<State>> {
+        self.callable.as_ref()
     }
 
     /// Whether its instances can be made ready: it was built by `wasgi build` for Python.

@@ -30,6 +30,27 @@ pub(super) mod rewindable {
     });
 }
 
+/// What only a component exports that can be called without handles.
+pub(super) mod callable {
+    wasmtime::component::bindgen!({
+        path: "wit",
+        world: "wasgi:gateway/callable",
+        exports: { default: async },
+        with: { "wasgi:gateway/types": super::wasgi::gateway::types },
+    });
+
+    impl<T: 'static> CallablePre<T> {
+        /// The functions of an instance that was made of this component.
+        pub(in crate::sandbox) fn load(
+            &self,
+            store: impl wasmtime::AsContextMut,
+            instance: &wasmtime::component::Instance,
+        ) -> wasmtime::Result<Callable> {
+            self.indices.load(store, instance)
+        }
+    }
+}
+
 impl<T: 'static> OfferedPre<T> {
     /// The functions of an instance that was made of this component.
     pub(super) fn load(&self, store: impl wasmtime::AsContextMut, instance: &wasmtime::component::Instance) -> wasmtime::Result<Offered> {

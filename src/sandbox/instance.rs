@@ -10,12 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmtime::{Store, UpdateDeadline, component::ResourceAny};
+use wasmtime::{Store, UpdateDeadline};
 
 use super::{
     app::{App, Isolation},
-    bindings::{self, releasable::Releasable, rewindable::Rewindable},
+    bindings::{releasable::Releasable, rewindable::Rewindable},
     engine::Running,
+    guest::{Body, Guest, Returned},
     hostcalls::{Current, Exchange, InputFault, Response},
     meter::{Meter, thread_cpu},
     report::{Plan, Report},
@@ -43,7 +44,7 @@ pub struct Instance {
     ended: bool,
     store: Store<State>,
     component: wasmtime::component::Instance,
-    guest: bindings::Offered,
+    guest: Guest,
     meter: Arc<Meter>,
     account: Account,
     born: Instant,
@@ -54,11 +55,14 @@ pub struct Instance {
     broken: bool,
 }
 
-/// The iterable that an application returned.
-pub struct Body {
-    resource: ResourceAny,
-    /// `len()` of it is 1.
-    pub only: bool,
+/// What a call of the application has led to.
+pub enum Answered {
+    /// Its iterable is to be asked for chunks.
+    Iterable(Body),
+    /// The response is handed over, and the iterable closed.
+    Whole,
+    /// The same, and nobody listens any more.
+    Gone,
 }
 
 impl Instance {
@@ -107,7 +111,7 @@ impl Instance {
             Ok(Err(error)) => return Err(not_started(&error, app).into()),
             Err(_) => return Err(GuestFault::Stopped(Stopped::Wall).into()),
         };
-        let guest = app.pre().load(&mut store, &component).map_err(|error| not_started(&error, app))?;
+        let guest = Guest::of(app, &mut store, &component).map_err(|error| not_started(&error, app))?;
         let (now, account) = (Instant::now(), app.options().account.clone());
         let mut instance = Box::new(Self {
             snapshot: None,
@@ -246,23 +250,28 @@ impl Instance {
     ///
     /// # Errors
     /// What the guest did wrong.
-    pub async fn call(&mut self, app: &App, environ: Environ, exchange: Exchange) -> Result<Body, GuestFault> {
+    pub async fn call(&mut self, app: &App, environ: Environ, exchange: Exchange) -> Result<Answered, GuestFault> {
         self.served = self.served.saturating_add(1);
         let timeline = Arc::clone(&exchange.timeline);
         let response = Response::new(exchange.wire, exchange.asked, app.options());
         self.store.data_mut().current = Some(Current { input: exchange.input, response, timeline: Arc::clone(&timeline) });
         self.meter.reset(Duration::from_millis(app.limits().guest_cpu_ms));
         self.wind();
-        let environ = environ.into_pairs();
-        let (store, guest) = (&mut self.store, &self.guest);
-        let call = guest.wasgi_gateway_application().call_call(store, &environ);
+        let call = self.guest.call(&mut self.store, environ);
         let result = enter(&mut self.broken, &self.meter, app, &timeline, call).await?;
-        let iterable = result.map_err(|exc| raised_fault(&exc))?;
-        if let Some(strict) = self.current()?.response.strict() {
-            strict.returned(iterable.chunks);
-            strict.enters(Phase::Iterating);
+        let returned = result.map_err(|exc| raised_fault(&exc))?;
+        let Current { response, timeline, .. } = self.current()?;
+        match returned {
+            Returned::Whole => Ok(if response.was_whole(timeline).await? { Answered::Whole } else { Answered::Gone }),
+            Returned::Iterable(body) if response.goes_on() => {
+                if let Some(strict) = response.strict() {
+                    strict.returned(body.chunks);
+                    strict.enters(Phase::Iterating);
+                }
+                Ok(Answered::Iterable(body))
+            }
+            Returned::Iterable(_) => Err(GuestFault::Trap("the body was whole, and more was to come".to_owned().into())),
         }
-        Ok(Body { resource: iterable.body, only: iterable.chunks == Some(1) })
     }
 
     /// The next chunk.
@@ -272,8 +281,7 @@ impl Instance {
     pub async fn next(&mut self, app: &App, body: &Body) -> Result<Option<Bytes>, GuestFault> {
         let timeline = self.timeline()?;
         self.wind();
-        let iterator = self.guest.wasgi_gateway_application().body();
-        let call = iterator.call_next(&mut self.store, body.resource);
+        let call = self.guest.next(&mut self.store, body);
         let result = enter(&mut self.broken, &self.meter, app, &timeline, call).await?;
         let chunk = result.map_err(|exc| raised_fault(&exc))?;
         let chunk = self.current()?.response.next(chunk);
@@ -287,7 +295,7 @@ impl Instance {
     /// What the guest did wrong.
     pub async fn send(&mut self, chunk: Bytes, body: &Body) -> Result<Option<bool>, GuestFault> {
         let current = self.current()?;
-        let sent = current.response.yielded(chunk, body.only, &current.timeline).await?;
+        let sent = current.response.yielded(chunk, body.chunks == Some(1), &current.timeline).await?;
         Ok(sent.ok())
     }
 
@@ -324,14 +332,7 @@ impl Instance {
             strict.enters(Phase::Closing);
         }
         self.wind();
-        let iterator = self.guest.wasgi_gateway_application().body();
-        let call = async {
-            let closed = iterator.call_close(&mut self.store, body.resource).await?;
-            if app.isolation() != Isolation::Request {
-                body.resource.resource_drop_async(&mut self.store).await?;
-            }
-            Ok(closed)
-        };
+        let call = self.guest.close(&mut self.store, body, app.isolation() != Isolation::Request);
         let _running = app.engine().running();
         let closed = tokio::time::timeout(grace, self.meter.charge(app.seat(), call)).await;
         match closed {

@@ -11,6 +11,7 @@ mod bindings;
 mod engine;
 mod filesystem;
 mod functions;
+mod guest;
 mod hostcalls;
 mod idle;
 mod instance;
@@ -33,8 +34,9 @@ pub use self::{
     app::{App, AppOptions, BadComponent, Isolation, Streams, Strictness},
     engine::Engine,
     filesystem::{Allowance, Folder, Kept, Missing, Storage, open_beneath},
+    guest::Body,
     hostcalls::{Exchange, Frame, Hints, Input, InputFault, Wire},
-    instance::{Body, Finished, Instance},
+    instance::{Answered, Finished, Instance},
     lines::{Lines, table},
     log::{TenantLog, escape},
     meter::Meter,

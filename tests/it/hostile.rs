@@ -139,6 +139,39 @@ fn a_chunk_is_taken_under_and_at_its_limit_and_traps_over_it() {
 }
 
 #[test]
+fn a_guest_that_is_called_directly_is_held_to_the_same_rules() {
+    let host = Host::serving(&guest("examples/raw_direct"), &[]);
+    for size in [0, 1, 1_048_575, 1_048_576] {
+        let reply = host.get(&format!("/?{size}"));
+        assert_eq!((reply.code(), reply.field("content-length"), reply.whole), (200, Some(size.to_string().as_str()), true));
+        assert_eq!(reply.body, vec![0xe9; size]);
+    }
+    assert_eq!(host.get("/?chunks").text(), "chunk 0\nchunk 1\nchunk 2\n");
+    // What it raises behind a response was raised by its close().
+    let late = host.get("/?late");
+    assert_eq!((late.text(), late.whole), ("whole\n".to_owned(), true));
+    host.logged(&["wasgi::app", "close failed"]);
+    let short = host.get("/?short");
+    assert_eq!((short.text(), short.whole, host.get("/?long").text()), ("short".to_owned(), false, "longe".to_owned()));
+    for (query, why) in [
+        ("1048577", "a chunk of 1048577 bytes is above the limit of 1048576"),
+        ("unstarted", "the application returned a body without calling start_response"),
+        ("nothing", "the application returned a body without calling start_response"),
+        ("wide", "a chunk has a character above U+00FF"),
+    ] {
+        let reply = host.get(&format!("/?{query}"));
+        assert_eq!(reply.code(), 500, "{query}");
+        host.logged(&[why, reply.field("x-request-id").unwrap()]);
+    }
+    // The first whole is on its way: the connection tells no more.
+    for (query, why) in [("twice", "a body was whole before"), ("goes-on", "the body was whole, and more was to come")] {
+        let reply = host.get(&format!("/?{query}"));
+        assert_eq!(reply.text(), "once", "{query}");
+        host.logged(&[why, reply.field("x-request-id").unwrap()]);
+    }
+}
+
+#[test]
 fn a_response_head_is_bounded() {
     let host = Host::behaving(&[]);
     assert_eq!(host.get("/many-headers/1000").text(), "accepted");

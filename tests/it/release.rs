@@ -153,7 +153,11 @@ fn a_secret_made_at_import_is_warned_about_at_build_and_at_release() {
 fn requests_before_the_first_request_warm_and_leave_nothing_but_what_modules_count() {
     let app = built(&[("wasgi.toml", "[build]\nwarm = ['/count', '/fresh', '/count', '/nowhere']\n"), ("app.py", READS)]);
     let host = host(&app, &["--tenant", "warmed"]);
-    assert_eq!([host.get("/count").text(), host.get("/count").text()], ["5", "5"], "counted four times before, and once in the request");
+    assert_eq!(
+        [host.get("/count").text(), host.get("/count").text()],
+        ["13", "13"],
+        "counted in four requests, three times each, and once in this one"
+    );
     let fresh: std::collections::HashSet<_> = (0..4).map(|_| host.get("/fresh").text()).collect();
     assert_eq!(fresh.len(), 4);
 }

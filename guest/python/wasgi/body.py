@@ -3,7 +3,7 @@
 from componentize_py_types import Err
 from wit_world.exports.application import Body as _Body
 
-from . import chunk, exc_info
+from . import chunk, exc_info, start_response
 
 
 class Body(_Body):
@@ -21,14 +21,46 @@ class Body(_Body):
         self._input = input
         return self
 
+    def _has_one(self):
+        try:
+            return len(self._iterable) == 1
+        except (TypeError, AttributeError, NotImplementedError):
+            return False
+
+    def pass_whole(self):
+        """Hands over the whole body, if the first item is all of it: the only one of an iterable that says so, or of the length that the
+        head declares. Elsewhere False, and the item is the next one."""
+        only, declared = self._has_one(), start_response.declared()
+        if not only and declared is None:
+            return False
+        data = self._fetch()
+        if data is None:
+            self._iterator = iter(())
+            return False
+        if len(data) <= chunk.LARGEST and (only or declared == str(len(data))):
+            chunk.pass_all(data)
+            return True
+        self._pieces = iter(chunk.pieces(data))
+        return False
+
+    def pass_next(self):
+        """Hands over the next chunk; False at the end."""
+        for piece in self._pieces:
+            chunk.pass_on(piece)
+            return True
+        data = self._fetch()
+        if data is None:
+            return False
+        if len(data) > chunk.LARGEST:
+            self._pieces = iter(chunk.pieces(data))
+            data = next(self._pieces)
+        chunk.pass_on(data)
+        return True
+
     def count(self):
         """``len()`` of the iterable, where that helps the host: with 1, it makes the first chunk's length the Content-Length. So that
         chunk is fetched now, to see whether it crosses in one piece."""
-        try:
-            count = len(self._iterable)
-        except (TypeError, AttributeError, NotImplementedError):
-            return None
-        if count != 1:
+        if not self._has_one():
             return None
         first = self._fetch()
         if first is None:
@@ -40,17 +72,8 @@ class Body(_Body):
 
     def next(self):
         try:
-            for piece in self._pieces:
-                chunk.pass_on(piece)
-                return None
-            data = self._fetch()
-            if data is None:
-                return None
-            if len(data) > chunk.LARGEST:
-                self._pieces = iter(chunk.pieces(data))
-                data = next(self._pieces)
-            # The host has it: an answer of none is then no end.
-            chunk.pass_on(data)
+            # The host has the chunk, if there was one: an answer of none is then no end.
+            self.pass_next()
             return None
         except BaseException as error:
             failed = exc_info.of(error)

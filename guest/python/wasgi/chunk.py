@@ -15,6 +15,11 @@ def pass_on(data):
     latin1.chunk(data.decode("latin-1"))
 
 
+def pass_all(data):
+    """Hands over a whole body, which is sent at once."""
+    latin1.whole(data.decode("latin-1"))
+
+
 def pieces(data):
     """``data`` in pieces that the host takes."""
     if len(data) <= LARGEST:

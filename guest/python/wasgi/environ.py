@@ -8,6 +8,16 @@ from .start_response import early_hints
 _FLAGS = ("wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once", "wsgi.input_terminated")
 
 
+# What stands between names and values that come as one text: no native string has it.
+BETWEEN = "\u0100"
+
+
+def from_text(text):
+    """A new dict for one request, from a text with all of it."""
+    parts = iter(text.split(BETWEEN))
+    return from_pairs(zip(parts, parts))
+
+
 def from_pairs(pairs):
     """A new dict for one request. The application may change it (S2)."""
     environ = dict(pairs)

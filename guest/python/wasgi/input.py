@@ -43,12 +43,54 @@ class _Raw(io.RawIOBase):
         raise error
 
 
-class Input(io.BufferedReader):
-    """read, readline, readlines and iteration over one continuous stream (S31 to S34)."""
+class Input:
+    """A buffered reader of one continuous stream (S31 to S34), which is made when it is first used: most requests have no body."""
+
+    __slots__ = ("_stream", "_released")
 
     def __init__(self):
-        super().__init__(_Raw(), _BUFFER)
+        self._stream = None
+        self._released = False
+
+    def _open(self):
+        if self._stream is None:
+            self._stream = io.BufferedReader(_Raw(), _BUFFER)
+            if self._released:
+                self._stream.close()
+        return self._stream
+
+    def read(self, size=-1):
+        return self._open().read(size)
+
+    def readline(self, size=-1):
+        return self._open().readline(size)
+
+    def readlines(self, hint=-1):
+        return self._open().readlines(hint)
+
+    def __iter__(self):
+        self._open().__iter__()
+        return self
+
+    def __next__(self):
+        return self._open().__next__()
+
+    def __enter__(self):
+        self._open().__enter__()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._open().close()
+
+    def __getattr__(self, name):
+        # All else that a buffered reader has.
+        return getattr(self._open(), name)
 
     def release(self):
         """The request has ended: what the application kept of this object is dead."""
-        self.close()
+        self._released = True
+        if self._stream is not None:
+            self._stream.close()
+
+
+io.BufferedIOBase.register(Input)

@@ -80,12 +80,15 @@ def _finish(plan, report, application):
         application = frameworks.developed(application)
     report["frameworks"] = frameworks.found()
     report["django"] = frameworks.django_settings(plan)
-    gateway.serve(application)
+    warm.adapter()
     report["warm"] = [{"path": path, "status": warm.request(application, path)} for path in plan.get("warm", ())]
+    gateway.serve(application)
     gc.collect()
     database.forget()
     _settle_finders()
     gc.collect()
+    # The collector never looks at what is in the image: to look would be to write, in every instance anew.
+    gc.freeze()
 
 
 def _told(error, report):

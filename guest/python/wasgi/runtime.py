@@ -7,7 +7,7 @@ import shutil
 from . import database, event_loop, frameworks, hashing, missing, threads
 
 # The generated bindings are not there at run time.
-_BINDINGS = ("exports.application", "exports.release", "exports.rewind") + tuple(
+_BINDINGS = ("exports.application", "exports.direct", "exports.release", "exports.rewind") + tuple(
     f"imports.{name}" for name in ("types", "input", "errors", "response", "latin1", "hashing")
 )
 

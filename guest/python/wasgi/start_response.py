@@ -32,8 +32,30 @@ def _check_types(status, headers):
             raise TypeError(f"a header's name and value must be str: {header!r}")
 
 
+_declared = None
+
+
+def declared():
+    """The Content-Length of the head of this request, as it is, if it has one."""
+    return _declared
+
+
+def begin():
+    """A new request."""
+    global _declared
+    _declared = None
+
+
+def _length(headers):
+    for name, value in headers:
+        if len(name) == 14 and name.lower() == "content-length":
+            return value
+    return None
+
+
 def start_response(status, headers, exc_info=None):
     """Gives the head to the host, which checks and stores it. Returns write()."""
+    global _declared
     failed = wrong = None
     try:
         wrong = _check(status, headers)
@@ -44,6 +66,7 @@ def start_response(status, headers, exc_info=None):
         except Err as err:
             failed = err.value
         if failed is None:
+            _declared = _length(headers)
             return _write
         if isinstance(failed, response.StartError_AlreadySent) and exc_info is not None:
             raise exc_info[1].with_traceback(exc_info[2])

@@ -18,7 +18,7 @@ use super::{
 const ENTRY: &str = "\
 from wasgi import runtime
 
-from wasgi.gateway import Application  # noqa: F401
+from wasgi.gateway import Application, Direct  # noqa: F401
 from wasgi.release import Release  # noqa: F401
 from wasgi.rewind import Rewind  # noqa: F401
 

@@ -17,4 +17,9 @@ impl latin1::Host for State {
     fn chunk(&mut self, text: String) -> wasmtime::Result<()> {
         self.running()?.response.detour(&text)
     }
+
+    fn whole(&mut self, text: String) -> wasmtime::Result<()> {
+        let current = self.running()?;
+        current.response.whole(&text, &current.timeline)
+    }
 }

@@ -61,6 +61,8 @@ pub(in crate::sandbox) struct Response {
     /// A chunk that came as text, and waits for the empty one that it stands for.
     detour: Option<Bytes>,
     head_limit: u64,
+    /// What became of a whole body that was handed over in one.
+    whole: Option<Result<Result<(), Undelivered>, GuestFault>>,
     /// All of its declared length was handed over: its end needs no message.
     full: bool,
     /// What the body may still have.
@@ -86,6 +88,7 @@ impl Response {
             written: false,
             detour: None,
             head_limit,
+            whole: None,
             full: false,
             body_left: body_limit,
             body_limit,
@@ -132,12 +135,38 @@ impl Response {
 
     /// Takes the text that stands for a chunk.
     pub(super) fn detour(&mut self, text: &str) -> wasmtime::Result<()> {
-        let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-        let bytes = bytes.ok_or_else(|| wasmtime::Error::msg("a chunk has a character above U+00FF"))?;
-        if self.detour.replace(bytes.into()).is_some() {
+        if self.detour.replace(latin1(text)?).is_some() {
             return Err(wasmtime::Error::msg("a chunk came as text before the last one was passed"));
         }
         Ok(())
+    }
+
+    /// Takes the text that stands for the whole body, and sends it: the guest closes its iterable meanwhile.
+    pub(super) fn whole(&mut self, text: &str, timeline: &Timeline) -> wasmtime::Result<()> {
+        self.detour(text)?;
+        if self.whole.is_some() {
+            return Err(wasmtime::Error::msg("a body was whole before"));
+        }
+        let only = !self.written;
+        let step = self.chunk(Vec::new()).and_then(|chunk| self.step(chunk, only));
+        self.whole = Some(step.map(|step| self.send_now(step, timeline)));
+        Ok(())
+    }
+
+    /// The call came back without an iterable. False: nobody listens any more.
+    pub(crate) async fn was_whole(&mut self, timeline: &Timeline) -> Result<bool, GuestFault> {
+        match self.whole.take().transpose()? {
+            None => Ok(true),
+            Some(Err(_)) => Ok(false),
+            Some(Ok(())) if self.full => Ok(true),
+            // Shorter than it was declared, or of no declared length: what there is goes out before anything else is said.
+            Some(Ok(())) => Ok(timeline.client(self.wire.frames.reserve()).await.is_ok_and(|taken| taken.is_ok())),
+        }
+    }
+
+    /// The call came back with an iterable, and so has not handed over the whole.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.whole.is_none()
     }
 
     /// What the guest's `next` answered: a chunk, whichever way it came, or the end.
@@ -213,6 +242,21 @@ impl Response {
         Ok(())
     }
 
+    /// Hands a step to a connection that has taken all before it.
+    fn send_now(&mut self, step: Step, timeline: &Timeline) -> Result<(), Undelivered> {
+        if let Some(reply) = step.commit {
+            self.commit(*reply, timeline)?;
+        }
+        if step.data.is_empty() {
+            return Ok(());
+        }
+        let bytes = step.data.len();
+        self.wire.frames.try_send(Frame::Data(step.data)).map_err(|_| Undelivered::Gone)?;
+        timeline.moved(bytes);
+        timeline.progressed();
+        Ok(())
+    }
+
     fn commit(&mut self, reply: Reply, timeline: &Timeline) -> Result<(), Undelivered> {
         timeline.progressed();
         if let Some(strict) = &mut self.strict {
@@ -275,6 +319,13 @@ impl Response {
             Ok(()) => Ok(()),
         })
     }
+}
+
+/// The bytes of a native string.
+fn latin1(text: &str) -> wasmtime::Result<Bytes> {
+    let bytes =
+        if text.is_ascii() { Some(text.as_bytes().to_vec()) } else { text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect() };
+    bytes.map(Bytes::from).ok_or_else(|| wasmtime::Error::msg("a chunk has a character above U+00FF"))
 }
 
 impl From<StartFault> for response::StartError {
