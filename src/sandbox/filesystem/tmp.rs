@@ -32,22 +32,26 @@ static REMOVING: AtomicUsize = AtomicUsize::new(0);
 /// How many at once, before who leaves one removes it himself.
 const REMOVALS: usize = 32;
 
-/// Folders that no guest has touched.
+/// Folders that no guest has touched. None is open: a burst must not leave its descriptors behind.
 #[derive(Default)]
-pub(in crate::sandbox) struct Spares(Mutex<Vec<Folder>>);
+pub(in crate::sandbox) struct Spares(Mutex<Vec<TempDir>>);
 
-struct Folder {
-    path: TempDir,
-    dir: Dir,
+impl Spares {
+    /// Keeps one that was not touched, unless there are enough.
+    fn add(&self, folder: io::Result<TempDir>) {
+        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(folder) = folder
+            && spares.len() < SPARES
+        {
+            spares.push(folder);
+        }
+    }
 }
 
-impl Folder {
-    fn new() -> io::Result<Self> {
-        let path = tempfile::Builder::new().prefix("wasgi-tmp-").tempdir()?;
-        untimed(path.path())?;
-        let dir = Dir::new(open(path.path())?, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false);
-        Ok(Self { path, dir })
-    }
+fn new_folder() -> io::Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("wasgi-tmp-").tempdir()?;
+    untimed(folder.path())?;
+    Ok(folder)
 }
 
 /// Gives a folder the times that every new `/tmp` has.
@@ -58,7 +62,7 @@ fn untimed(folder: &Path) -> io::Result<()> {
 
 /// A private `/tmp`.
 pub(in crate::sandbox) struct Tmp {
-    folder: Option<Folder>,
+    folder: Option<TempDir>,
     quota: Arc<Quota>,
     /// A guest has changed something of it, its times included, or may have.
     touched: bool,
@@ -69,8 +73,8 @@ impl Tmp {
     /// An empty one, and the folder that the guest sees.
     pub(super) fn of(spares: &Arc<Spares>, limit: u64) -> io::Result<(Self, Dir)> {
         let spare = spares.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let folder = spare.map_or_else(Folder::new, Ok)?;
-        let dir = folder.dir.clone();
+        let folder = spare.map_or_else(new_folder, Ok)?;
+        let dir = Dir::new(open(folder.path())?, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false);
         let quota = Arc::new(Quota::life(limit));
         Ok((Self { folder: Some(folder), quota, touched: false, spares: Arc::clone(spares) }, dir))
     }
@@ -91,11 +95,11 @@ impl Tmp {
         }
         let Some(folder) = &self.folder else { return false };
         let remove = || {
-            for entry in std::fs::read_dir(folder.path.path())? {
+            for entry in std::fs::read_dir(folder.path())? {
                 // A folder is no file, and is not removed so.
                 std::fs::remove_file(entry?.path())?;
             }
-            untimed(folder.path.path())
+            untimed(folder.path())
         };
         let emptied = self.quota.begins_anew(FEW) && remove().is_ok();
         self.touched = !emptied;
@@ -107,17 +111,17 @@ impl Drop for Tmp {
     fn drop(&mut self) {
         let Some(folder) = self.folder.take() else { return };
         if !self.touched {
-            let mut spares = self.spares.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if spares.len() < SPARES {
-                spares.push(folder);
-            }
+            self.spares.add(Ok(folder));
             return;
         }
-        // What a guest has left there may take a while, and the guest's thread has others to serve.
+        // What a guest has left there may take a while, and so may a new folder, where the disk has much to write: the guest's thread has
+        // others to serve.
         let runtime = tokio::runtime::Handle::try_current().ok().filter(|_| REMOVING.load(Ordering::Relaxed) < REMOVALS);
         if let Some(runtime) = runtime {
             REMOVING.fetch_add(1, Ordering::Relaxed);
+            let spares = Arc::clone(&self.spares);
             runtime.spawn_blocking(move || {
+                spares.add(new_folder());
                 drop(folder);
                 REMOVING.fetch_sub(1, Ordering::Relaxed);
             });
@@ -134,7 +138,7 @@ mod tests {
     }
 
     fn path(tmp: &Tmp) -> std::path::PathBuf {
-        tmp.folder.as_ref().unwrap().path.path().to_owned()
+        tmp.folder.as_ref().unwrap().path().to_owned()
     }
 
     #[test]
