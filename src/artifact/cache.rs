@@ -5,24 +5,27 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Component as PathPart, Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use thiserror::Error;
-use wasmtime::component::Component;
 
-use super::{ArtifactFault, Bundle, Loaded, Meta, Opened, Start, read, sweep::PINS};
+use super::{
+    ArtifactFault, Bundle, Loaded, Meta, Opened, Start,
+    code::{Codes, LIBRARIES, Linking, invalid, lines_of},
+    read,
+    sweep::PINS,
+};
 use crate::{
     limits::Limits,
-    sandbox::{self, App, AppOptions, Engine, Folder, Isolation, Lines, NotReleasable},
+    sandbox::{self, App, AppOptions, Code, Engine, Folder, Isolation, Lines, NotReleasable},
     tenant::TenantId,
 };
 
@@ -50,7 +53,7 @@ pub enum CacheFault {
 const REWOUND: &str = "rewound-";
 
 /// The folders of a cache.
-const PARTS: [&str; 7] = ["", "code", "bundles", "functions-by-hash", "releases", "tmp", PINS];
+const PARTS: [&str; 8] = ["", "code", LIBRARIES, "bundles", "functions-by-hash", "releases", "tmp", PINS];
 
 /// The cache.
 #[derive(Clone, Debug)]
@@ -96,13 +99,13 @@ impl Artifacts {
     /// Where compiled code, unpacked bundles and a tenant's releases lie: what one who imports it reads.
     #[must_use]
     pub fn imported_from(&self, tenant: &TenantId) -> Vec<PathBuf> {
-        ["code", "bundles"].map(|part| self.folder.join(part)).into_iter().chain([self.releases(tenant)]).collect()
+        ["code", LIBRARIES, "bundles"].map(|part| self.folder.join(part)).into_iter().chain([self.releases(tenant)]).collect()
     }
 
     /// Where compiled code, unpacked bundles and releases lie: what one who serves reads.
     #[must_use]
     pub fn served(&self) -> Vec<PathBuf> {
-        ["code", "bundles", "releases"].map(|part| self.folder.join(part)).into()
+        ["code", LIBRARIES, "bundles", "releases"].map(|part| self.folder.join(part)).into()
     }
 
     /// Where a compiler writes: of the releases, a tenant's own alone.
@@ -112,7 +115,11 @@ impl Artifacts {
     pub fn compiled_into(&self, tenant: &TenantId) -> Result<Vec<PathBuf>, CacheFault> {
         let releases = self.releases(tenant);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&releases).map_err(|source| self.fault(source))?;
-        Ok(["code", "bundles", "functions-by-hash", "tmp"].map(|part| self.folder.join(part)).into_iter().chain([releases]).collect())
+        Ok(["code", LIBRARIES, "bundles", "functions-by-hash", "tmp"]
+            .map(|part| self.folder.join(part))
+            .into_iter()
+            .chain([releases])
+            .collect())
     }
 
     /// Where a tenant's releases lie.
@@ -129,11 +136,11 @@ impl Artifacts {
         let prepared = self.prepare(engine, path, &options, start)?;
         let mut report = None;
         let code = match &prepared.next {
-            Next::Serve => None,
+            Next::Serve => self.codes().load(engine, &prepared.code).map_err(|error| invalid(path, &error))?,
             Next::Release { place } => {
-                let (component, made) = self.release(engine, path, &prepared, &options, place, start).await?;
+                let (code, made) = self.release(engine, path, &prepared, &options, place, start).await?;
                 report = made;
-                Some(component)
+                code
             }
         };
         let app = prepared.app_of(engine, path, options, start, code)?;
@@ -168,7 +175,7 @@ impl Artifacts {
         let (code, next) = match (opened.plan(), start) {
             (Some(plan), Start::Released | Start::ReleasedNow) => {
                 let place = self.release_place(engine, &opened, options, plan);
-                if is_made(&place, start) && found(engine, &place).is_some() {
+                if is_made(&place, start) && self.found(engine, &place).is_some() {
                     (place, Next::Serve)
                 } else {
                     self.instrumented(engine, path, component)?;
@@ -182,7 +189,8 @@ impl Artifacts {
             (None, _) => {
                 let place =
                     self.folder.join("code").join(format!("{}{}", rewound.as_ref().map_or("", |_| REWOUND), code_name(engine, component)));
-                self.code(engine, path, &place, || Ok(rewound.map_or(Cow::Borrowed(component), Cow::Owned)))?;
+                let linking = Linking::of(options.isolation);
+                self.code(engine, path, (&place, linking), || Ok(rewound.map_or(Cow::Borrowed(component), Cow::Owned)))?;
                 (place, Next::Serve)
             }
         };
@@ -190,10 +198,10 @@ impl Artifacts {
     }
 
     /// The compiled code of a component whose state can be read.
-    pub(crate) fn instrumented(&self, engine: &Engine, path: &Path, component: &[u8]) -> Result<Component, ArtifactFault> {
+    pub(crate) fn instrumented(&self, engine: &Engine, path: &Path, component: &[u8]) -> Result<Arc<Code>, ArtifactFault> {
         let refused = |fault: NotReleasable| ArtifactFault::Invalid { path: path.to_owned(), detail: fault.to_string() };
         let place = self.instrumented_place(engine, component);
-        self.code(engine, path, &place, || sandbox::instrumented(component).map(Cow::Owned).map_err(refused))
+        self.code(engine, path, (&place, Linking::Libraries), || sandbox::instrumented(component).map(Cow::Owned).map_err(refused))
     }
 
     fn instrumented_place(&self, engine: &Engine, component: &[u8]) -> PathBuf {
@@ -222,31 +230,18 @@ impl Artifacts {
         &self,
         engine: &Engine,
         path: &Path,
-        place: &Path,
+        (place, linking): (&Path, Linking),
         make: impl FnOnce() -> Result<Cow<'a, [u8]>, ArtifactFault>,
-    ) -> Result<Component, ArtifactFault> {
-        if let Some(component) = found(engine, place) {
-            return Ok(component);
+    ) -> Result<Arc<Code>, ArtifactFault> {
+        if let Some(code) = self.found(engine, place) {
+            return Ok(code);
         }
         // Processes that start together compile once.
         let _alone = self.alone(&self.folder.join("code").join(".lock"))?;
-        if let Some(component) = found(engine, place) {
-            return Ok(component);
+        if let Some(code) = self.found(engine, place) {
+            return Ok(code);
         }
-        self.compiled(engine, path, place, &make()?)
-    }
-
-    /// Compiles `component`, and keeps its code at `place`.
-    pub(super) fn compiled(&self, engine: &Engine, path: &Path, place: &Path, component: &[u8]) -> Result<Component, ArtifactFault> {
-        let invalid = |error: wasmtime::Error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") };
-        let code = engine.compile(component).map_err(invalid)?;
-        // First: who finds the code finds its lines.
-        match sandbox::table(component) {
-            Some(lines) => self.write(&lines_of(place), &lines).map_err(|source| self.fault(source))?,
-            None => drop(fs::remove_file(lines_of(place))),
-        }
-        self.write(place, &code).map_err(|source| self.fault(source))?;
-        deserialize(engine.wasmtime(), place).map_err(invalid)
+        self.compiled(engine, path, (place, linking), &make()?)
     }
 
     pub(super) fn alone(&self, lock: &Path) -> Result<fs::File, CacheFault> {
@@ -254,7 +249,7 @@ impl Artifacts {
         locked.map_err(|source| self.fault(source))
     }
 
-    fn write(&self, file: &Path, code: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&self, file: &Path, code: &[u8]) -> io::Result<()> {
         let mut temporary = NamedTempFile::new_in(self.folder.join("tmp"))?;
         io::Write::write_all(&mut temporary, code)?;
         temporary.as_file().sync_all()?;
@@ -302,10 +297,6 @@ pub struct Prepared {
     pub not_rewound: Option<String>,
 }
 
-/// Code that is mapped in this process, by where it lies.
-#[derive(Default)]
-pub struct Codes(Mutex<HashMap<PathBuf, Arc<Component>>>);
-
 /// What has to be done with a prepared file.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub enum Next {
@@ -319,60 +310,25 @@ pub enum Next {
 }
 
 impl Prepared {
-    /// The application, of code that is there.
+    /// The application, of code that is there; applications share what is the same of it.
     ///
     /// # Errors
     /// [`ArtifactFault`], most often because the code has gone or belongs to another version.
-    pub fn app(&self, engine: &Engine, path: &Path, options: AppOptions, start: Start) -> Result<App, ArtifactFault> {
-        self.app_of(engine, path, options, start, None)
+    pub fn app(&self, engine: &Engine, codes: &Codes, path: &Path, options: AppOptions, start: Start) -> Result<App, ArtifactFault> {
+        let code = codes.load(engine, &self.code).map_err(|error| invalid(path, &error))?;
+        self.app_of(engine, path, options, start, code)
     }
 
-    /// The same, of one that has its release; applications of the same code share it.
-    ///
-    /// # Errors
-    /// As [`Prepared::app`].
-    pub fn shared_app(&self, engine: &Engine, codes: &Codes, path: &Path, options: AppOptions) -> Result<App, ArtifactFault> {
-        let mut known = codes.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What only this map holds is no longer used.
-        known.retain(|_, code| Arc::strong_count(code) > 1);
-        let code = if let Some(code) = known.get(&self.code) {
-            Arc::clone(code)
-        } else {
-            let code = deserialize(engine.wasmtime(), &self.code)
-                .map_err(|error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") })?;
-            let code = Arc::new(code);
-            known.insert(self.code.clone(), Arc::clone(&code));
-            code
-        };
-        drop(known);
-        let component = Component::clone(&code);
-        let mut app = self.app_of(engine, path, options, Start::ReleasedNow, Some(component))?;
-        app.keep(code);
-        Ok(app)
-    }
-
-    fn app_of(
-        &self,
-        engine: &Engine,
-        path: &Path,
-        mut options: AppOptions,
-        start: Start,
-        component: Option<Component>,
-    ) -> Result<App, ArtifactFault> {
-        let component = match component {
-            Some(component) => component,
-            None => deserialize(engine.wasmtime(), &self.code)
-                .map_err(|error| ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") })?,
-        };
+    fn app_of(&self, engine: &Engine, path: &Path, mut options: AppOptions, start: Start, code: Arc<Code>) -> Result<App, ArtifactFault> {
         options.files.clone_from(&self.files);
         options.not_rewound.clone_from(&self.not_rewound);
         options.plan = self.meta.as_ref().and_then(|meta| meta.plan.clone()).filter(|_| start == Start::EachInstance);
-        let code = match &self.next {
+        let place = match &self.next {
             Next::Release { place } if start == Start::Released => place,
             Next::Release { .. } | Next::Serve => &self.code,
         };
-        options.lines = Lines::at(lines_of(code));
-        App::new(engine, &component, options).map_err(|fault| ArtifactFault::World { path: path.to_owned(), fault })
+        options.lines = Lines::at(lines_of(place));
+        App::new(engine, code, options).map_err(|fault| ArtifactFault::World { path: path.to_owned(), fault })
     }
 }
 
@@ -388,13 +344,6 @@ pub(super) fn engine_name(engine: &Engine) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// The code at `place`, if it is there and whole.
-pub(super) fn found(engine: &Engine, place: &Path) -> Option<Component> {
-    let found = place.is_file().then(|| deserialize(engine.wasmtime(), place).ok()).flatten()?;
-    Artifacts::touch(place);
-    Some(found)
-}
-
 /// Gives a folder its name, unless another process was faster.
 fn settle(temporary: &Path, folder: &Path) -> io::Result<()> {
     match fs::rename(temporary, folder) {
@@ -406,22 +355,6 @@ fn settle(temporary: &Path, folder: &Path) -> io::Result<()> {
 /// SHA-256 in hexadecimal digits.
 pub(super) fn digest(bytes: &[u8]) -> String {
     super::hex(&Sha256::digest(bytes))
-}
-
-/// Maps compiled code from the cache, so that processes share its pages.
-#[expect(unsafe_code, reason = "wasmtime trusts precompiled code; see the proof below")]
-fn deserialize(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: `Component::deserialize_file` asks that the file was made by wasmtime and is not changed while it is mapped. It lies in a
-    // folder that only this user can write (checked in `Artifacts::new`), was written whole under another name before it got this one, and
-    // is never written again. wasmtime itself refuses code of another version or of other settings.
-    unsafe { Component::deserialize_file(engine, file) }
-}
-
-/// Where the lines of the code at `place` lie.
-fn lines_of(place: &Path) -> PathBuf {
-    let mut name = place.as_os_str().to_owned();
-    name.push(".lines");
-    name.into()
 }
 
 #[cfg(test)]
@@ -447,7 +380,7 @@ mod tests {
         fs::write(&file, wat::parse_str("(component)").unwrap()).unwrap();
         let code = |component: &[u8]| {
             let place = cache.folder.join("code").join(code_name(&engine, component));
-            cache.code(&engine, &file, &place, || Ok(Cow::Borrowed(component)))
+            cache.code(&engine, &file, (&place, Linking::Whole), || Ok(Cow::Borrowed(component)))
         };
         let component = fs::read(&file).unwrap();
         code(&component).unwrap();

@@ -8,6 +8,7 @@
 
 mod bundle;
 mod cache;
+mod code;
 mod release;
 mod sections;
 mod served;
@@ -23,7 +24,8 @@ use thiserror::Error;
 
 pub use self::{
     bundle::{Bundle, BundleFault},
-    cache::{Artifacts, CacheFault, Codes, Next, Prepared},
+    cache::{Artifacts, CacheFault, Next, Prepared},
+    code::Codes,
     release::Drawn,
     sections::{BUNDLE, Custom, META, Parts, Shape, Summary, append, parts, summary},
     served::static_folders,

@@ -8,19 +8,20 @@ use std::{
     fs,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
 
 use super::{
     ArtifactFault, Artifacts, Opened, Prepared, Start,
-    cache::{digest, engine_name, found, is_made},
+    cache::{digest, engine_name, is_made},
+    code::Linking,
     hex, read,
 };
 use crate::{
     fault::{Fault, GuestFault, HostFault},
-    sandbox::{App, AppOptions, Engine, Instance, Isolation, Plan, Report, rewindable, snapshot},
+    sandbox::{App, AppOptions, Code, Engine, Instance, Isolation, Plan, Report, rewindable, snapshot},
 };
 
 /// What the lines of an import carry as their request.
@@ -57,32 +58,32 @@ impl Artifacts {
         options: &AppOptions,
         place: &Path,
         start: Start,
-    ) -> Result<(Component, Option<Report>), ArtifactFault> {
+    ) -> Result<(Arc<Code>, Option<Report>), ArtifactFault> {
         // One at a time of each tenant: what a tenant imports is no reason for another to wait.
         let folder = place.parent().unwrap_or(place);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
         let _alone = self.alone(&folder.with_extension("lock"))?;
-        if let Some(component) = is_made(place, start).then(|| found(engine, place)).flatten() {
-            return Ok((component, None));
+        if let Some(code) = is_made(place, start).then(|| self.found(engine, place)).flatten() {
+            return Ok((code, None));
         }
-        let drawn = Self::draw(engine, path, prepared, options).await?;
-        let component = self.keep_release(engine, path, &drawn.component, (options.isolation, place), drawn.used_storage)?;
+        let drawn = self.draw(engine, path, prepared, options).await?;
+        let code = self.keep_release(engine, path, &drawn.component, (options.isolation, place), drawn.used_storage)?;
         if let Err(error) = self.forget_releases(options.log.tenant(), Some(place)) {
             tracing::warn!("old releases cannot be removed: {error}");
         }
-        Ok((component, Some(drawn.report)))
+        Ok((code, Some(drawn.report)))
     }
 
     /// Imports the application of the built file at `path`, of which `prepared` was made, and takes a snapshot: the guest runs.
     ///
     /// # Errors
     /// [`ArtifactFault`].
-    pub async fn draw(engine: &Engine, path: &Path, prepared: &Prepared, options: &AppOptions) -> Result<Drawn, ArtifactFault> {
+    pub async fn draw(&self, engine: &Engine, path: &Path, prepared: &Prepared, options: &AppOptions) -> Result<Drawn, ArtifactFault> {
         let unreleased = |fault| ArtifactFault::Unreleased { path: path.to_owned(), fault };
         let bytes = read(path, &options.limits)?;
         let opened = Opened::of(path, &bytes)?;
         let plan = opened.plan().cloned().unwrap_or_default();
-        let app = prepared.app(engine, path, options.clone(), Start::Unprepared)?;
+        let app = prepared.app(engine, &self.codes(), path, options.clone(), Start::Unprepared)?;
         let (component, report, used_storage) = release(&app, opened.parts.component, &plan).await.map_err(unreleased)?;
         Ok(Drawn { component, report, used_storage })
     }
@@ -98,16 +99,16 @@ impl Artifacts {
         component: &[u8],
         (isolation, place): (Isolation, &Path),
         used_storage: bool,
-    ) -> Result<Component, ArtifactFault> {
+    ) -> Result<Arc<Code>, ArtifactFault> {
         let folder = place.parent().unwrap_or(place);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
         // What was eligible before it was drawn is now: only its data has changed.
         let rewound = (isolation == Isolation::Rewind).then(|| rewindable(component).ok()).flatten();
-        let component = self.compiled(engine, path, place, rewound.as_deref().unwrap_or(component))?;
+        let code = self.compiled(engine, path, (place, Linking::of(isolation)), rewound.as_deref().unwrap_or(component))?;
         if used_storage {
             fs::write(binding(place), "").map_err(|source| self.fault(source))?;
         }
-        Ok(component)
+        Ok(code)
     }
 }
 

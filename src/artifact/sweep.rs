@@ -13,7 +13,10 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{Artifacts, CacheFault, Prepared};
+use super::{
+    Artifacts, CacheFault, Prepared,
+    code::{LIBRARIES, LINES, LIST, libraries_of},
+};
 use crate::tenant::TenantId;
 
 /// Where the lists lie.
@@ -21,7 +24,9 @@ pub(super) const PINS: &str = "pins";
 /// How long something is left alone after it was used.
 const REST: Duration = Duration::from_hours(1);
 /// What lies in the cache beside compiled code, and goes with it.
-const BESIDE: [&str; 2] = ["lines", "bound"];
+const BESIDE: [&str; 2] = [LINES, LIST];
+/// The same, in place of its ending.
+const BOUND: &str = "bound";
 
 /// What a host serves; nobody sweeps it away while this lives.
 #[derive(Debug)]
@@ -151,6 +156,7 @@ impl Artifacts {
 
     fn items(&self) -> io::Result<Vec<Item>> {
         let mut paths = code_in(&self.folder().join("code"))?;
+        paths.extend(code_in(&self.folder().join(LIBRARIES))?);
         for tenant in entries(&self.folder().join("releases"))?.iter().filter(|path| path.is_dir()) {
             paths.extend(code_in(tenant)?);
         }
@@ -179,7 +185,8 @@ impl Pins {
     fn lines(&self, prepared: &Prepared) -> Vec<String> {
         let bundles = self.cache.join("bundles");
         let bundle = |path: &PathBuf| Some(bundles.join(path.strip_prefix(&bundles).ok()?.components().next()?));
-        let parts = prepared.files.iter().filter_map(|folder| bundle(&folder.host)).chain([prepared.code.clone()]);
+        let code = libraries_of(&self.cache, &prepared.code).into_iter().chain([prepared.code.clone()]);
+        let parts = prepared.files.iter().filter_map(|folder| bundle(&folder.host)).chain(code);
         parts.filter_map(|path| Some(path.strip_prefix(&self.cache).ok()?.display().to_string())).collect()
     }
 }
@@ -205,11 +212,14 @@ fn code_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// What lies beside code has its name and an ending more, or another one.
-fn beside(code: &Path) -> [PathBuf; 2] {
-    let mut lines = code.as_os_str().to_owned();
-    lines.push(".");
-    lines.push(BESIDE[0]);
-    [lines.into(), code.with_extension(BESIDE[1])]
+fn beside(code: &Path) -> [PathBuf; 3] {
+    let [lines, list] = BESIDE.map(|ending| {
+        let mut name = code.as_os_str().to_owned();
+        name.push(".");
+        name.push(ending);
+        name.into()
+    });
+    [lines, list, code.with_extension(BOUND)]
 }
 
 /// When something was used last.
@@ -287,6 +297,20 @@ mod tests {
         assert_eq!((cache.sweep(0).unwrap().removed, left()), (1, vec![false, true, false, true]));
         drop(pins);
         assert_eq!((cache.sweep(0).unwrap().removed, left()), (1, vec![false, false, false, true]));
+    }
+
+    #[test]
+    fn a_library_stays_as_long_as_code_is_served_that_is_linked_with_it() {
+        let (_folder, cache) = cache();
+        let [served, other] = ["code/a.cwasm", "libraries/other.cwasm"].map(|name| code(&cache, name, 9));
+        let library = code(&cache, "libraries/own.cwasm", 9);
+        fs::write(cache.folder().join("code/a.cwasm.libraries"), r#"{"libraries": [["x", "own.cwasm"]], "pages": 1}"#).unwrap();
+        let pins = cache.pins().unwrap();
+        pins.set([&prepared(&served, Vec::new())]).unwrap();
+        let left = || [&served, &library, &other].map(|file| file.exists());
+        assert_eq!((cache.sweep(0).unwrap().removed, left()), (1, [true, true, false]));
+        drop(pins);
+        assert_eq!((cache.sweep(0).unwrap().removed, left()), (2, [false, false, false]));
     }
 
     #[test]

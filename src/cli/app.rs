@@ -109,7 +109,7 @@ pub(super) fn load(file: &Path, options: AppOptions, start: Start, common: &args
     let staged = runtime()?.block_on(stage::run(&wanted, talk)).map_err(Failure::from)?;
     staged.report.iter().for_each(warn);
     let engine = engine(&options.limits, &artifacts)?;
-    let app = staged.prepared.app(&engine, file, options, start).map_err(|error| unloaded(&error))?;
+    let app = staged.prepared.app(&engine, &artifacts.codes(), file, options, start).map_err(|error| unloaded(&error))?;
     Ok(Loaded { app, meta: staged.prepared.meta, report: staged.report })
 }
 

@@ -9,13 +9,14 @@ use std::{
 };
 
 use thiserror::Error;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 
 use super::{
     bindings::{self, callable::CallablePre, releasable::ReleasablePre, rewindable::RewindablePre},
     engine::Engine,
     filesystem::{self, Folder, Storage, Volumes},
     instance::Instance,
+    libraries::Code,
     lines::Lines,
     log::TenantLog,
     report::{Plan, Report},
@@ -162,8 +163,8 @@ pub struct App {
     /// It was told that an instance was not rewound.
     told: AtomicBool,
     volumes: Volumes,
-    /// Its code, where applications share it: there as long as one of them is.
-    code: Option<Arc<Component>>,
+    /// Its code, which applications may share: there as long as one of them is.
+    _code: Arc<Code>,
     /// What is counted by [`App::renew`].
     generation: AtomicU64,
     /// What the last instance that prepared itself said.
@@ -171,20 +172,20 @@ pub struct App {
 }
 
 impl App {
-    /// Links `component`.
+    /// Links `code`.
     ///
     /// # Errors
-    /// [`BadComponent`] if it lacks the export `application`, or imports what this host does not offer.
-    pub fn new(engine: &Engine, component: &Component, options: AppOptions) -> Result<Self, BadComponent> {
+    /// [`BadComponent`] if its component lacks the export `application`, or imports what this host does not offer.
+    pub fn new(engine: &Engine, code: Arc<Code>, options: AppOptions) -> Result<Self, BadComponent> {
         let bad = |error: wasmtime::Error| BadComponent::World(format!("{error:#}"));
-        let (pages, limit) =
-            (component.resources_required().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0), options.limits.memory_bytes);
+        let (pages, limit) = (code.pages, options.limits.memory_bytes);
         if pages.saturating_mul(PAGE) > limit {
             return Err(BadComponent::Memory { pages, limit });
         }
         let mut linker = Linker::new(engine.wasmtime());
         add_to_linker(&mut linker).map_err(bad)?;
-        let pre = linker.instantiate_pre(component).map_err(bad)?;
+        code.add_to_linker(&mut linker).map_err(bad)?;
+        let pre = linker.instantiate_pre(&code.component).map_err(bad)?;
         let has_release = ReleasablePre::new(pre.clone()).is_ok();
         let callable = CallablePre::new(pre.clone()).ok();
         let can_settle = RewindablePre::new(pre.clone()).is_ok();
@@ -214,7 +215,7 @@ impl App {
             refused: AtomicBool::new(false),
             told: AtomicBool::new(false),
             volumes,
-            code: None,
+            _code: code,
             generation: AtomicU64::new(0),
             report: Mutex::default(),
         })
@@ -246,11 +247,6 @@ impl App {
     /// Whether its instances can be asked to open what they would open later.
     pub(super) fn can_settle(&self) -> bool {
         self.can_settle
-    }
-
-    /// Holds `code` as long as it lives.
-    pub fn keep(&mut self, code: Arc<Component>) {
-        self.code = Some(code);
     }
 
     /// How it runs.

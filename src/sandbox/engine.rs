@@ -162,9 +162,23 @@ impl Engine {
     /// wasmtime's, for what is no component that this engine knows.
     pub fn compile(&self, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
         let code = self.wasmtime.precompile_component(component)?;
+        self.keep_functions();
+        Ok(code)
+    }
+
+    /// The machine code of a library.
+    ///
+    /// # Errors
+    /// As [`Engine::compile`].
+    pub fn compile_library(&self, module: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        let code = self.wasmtime.precompile_module(module)?;
+        self.keep_functions();
+        Ok(code)
+    }
+
+    fn keep_functions(&self) {
         // A full disk is no reason to refuse what is compiled: the next compilation begins again.
         self.functions.iter().for_each(|functions| drop(functions.keep()));
-        Ok(code)
     }
 
     /// wasmtime's engine.

@@ -15,6 +15,7 @@ mod guest;
 mod hostcalls;
 mod idle;
 mod instance;
+mod libraries;
 mod limiter;
 mod lines;
 mod log;
@@ -37,6 +38,7 @@ pub use self::{
     guest::Body,
     hostcalls::{Exchange, Frame, Hints, Input, InputFault, Wire},
     instance::{Answered, Finished, Instance},
+    libraries::{Code, Split, split},
     lines::{Lines, table},
     log::{TenantLog, escape},
     meter::Meter,

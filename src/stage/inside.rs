@@ -67,7 +67,7 @@ fn act(order: &Order) -> Result<Done, Refused> {
             let runtime = runtime.map_err(|error| failed("the release cannot be begun", &error))?;
             wall(order)?;
             let drawn =
-                runtime.block_on(Artifacts::draw(&engine, &order.file, prepared, &options)).map_err(|error| Refused::from(&error))?;
+                runtime.block_on(artifacts.draw(&engine, &order.file, prepared, &options)).map_err(|error| Refused::from(&error))?;
             fs::write(drawing, &drawn.component).map_err(|error| failed("the release cannot be drawn", &error))?;
             Ok(Done::Released { report: Box::new(drawn.report), used_storage: drawn.used_storage })
         }

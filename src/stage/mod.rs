@@ -7,10 +7,10 @@
 mod inside;
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use thiserror::Error;
@@ -99,6 +99,29 @@ pub struct Staged {
     pub prepared: Prepared,
     /// What it said when its release was made, if that was now.
     pub report: Option<Report>,
+    /// How long that took.
+    pub took: Took,
+}
+
+/// How long the stages took, their processes' start among it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Took {
+    /// To check, unpack and compile the file.
+    pub prepare: Duration,
+    /// To import the application and draw its memory, if that was done.
+    pub import: Option<Duration>,
+    /// To compile what was drawn.
+    pub release: Option<Duration>,
+}
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "prepared in {:.2} s", self.prepare.as_secs_f64())?;
+        if let (Some(import), Some(release)) = (self.import, self.release) {
+            write!(f, ", imported in {:.2} s, its release compiled in {:.2} s", import.as_secs_f64(), release.as_secs_f64())?;
+        }
+        Ok(())
+    }
 }
 
 /// What is to be served.
@@ -134,17 +157,20 @@ pub async fn run(wanted: &Wanted, mut line: impl FnMut(&str)) -> Result<Staged, 
         task,
     };
     let compiling = Duration::from_millis(limits.compile_wall_ms);
+    let (mut took, mut began) = (Took::default(), Instant::now());
+    let mut lap = || std::mem::replace(&mut began, Instant::now()).elapsed();
     let mut prepared = match ask(&order(Task::Compile), "compile", compiling, &mut line).await? {
         Done::Compiled(prepared) => *prepared,
         other @ (Done::Released { .. } | Done::Kept | Done::Refused(_)) => return Err(other.unexpected()),
     };
+    took.prepare = lap();
     if !prepared.lies_in(&wanted.cache, &wanted.terms.tenant) {
         return Err(Done::Kept.unexpected());
     }
-    let Next::Release { place } = prepared.next.clone() else { return Ok(Staged { prepared, report: None }) };
+    let Next::Release { place } = prepared.next.clone() else { return Ok(Staged { prepared, report: None, took }) };
     if wanted.start == Start::Unprepared {
         prepared.next = Next::Serve;
-        return Ok(Staged { prepared, report: None });
+        return Ok(Staged { prepared, report: None, took });
     }
     let drawing = drawing(&wanted.cache)?;
     let releasing = Duration::from_millis(limits.release_wall_ms.saturating_add(limits.head_wall_ms));
@@ -153,14 +179,16 @@ pub async fn run(wanted: &Wanted, mut line: impl FnMut(&str)) -> Result<Staged, 
         Done::Released { report, used_storage } => (*report, used_storage),
         other @ (Done::Compiled(_) | Done::Kept | Done::Refused(_)) => return Err(other.unexpected()),
     };
+    took.import = Some(lap());
     let task = Task::Keep { drawing: drawing.to_path_buf(), place: place.clone(), used_storage };
     match ask(&order(task), "compile", compiling, &mut line).await? {
         Done::Kept => {}
         other @ (Done::Compiled(_) | Done::Released { .. } | Done::Refused(_)) => return Err(other.unexpected()),
     }
+    took.release = Some(lap());
     prepared.code = place;
     prepared.next = Next::Serve;
-    Ok(Staged { prepared, report: Some(report) })
+    Ok(Staged { prepared, report: Some(report), took })
 }
 
 /// Where a memory is drawn: it may hold secrets, and goes when this does.
@@ -181,7 +209,7 @@ impl Done {
     }
 }
 
-fn failed(what: &str, error: &dyn std::fmt::Display) -> Refused {
+fn failed(what: &str, error: &dyn fmt::Display) -> Refused {
     Refused { what: format!("{what}: {error}"), ..Refused::default() }
 }
 

@@ -227,6 +227,7 @@ impl Host {
         let staged = stage::run(&wanted, log).await;
         self.counts.staged(began.elapsed(), staged.is_ok());
         let staged = staged?;
+        tracing::info!("{} is {}", wish.name, staged.took);
         for warning in staged.report.iter().flat_map(crate::sandbox::Report::warnings) {
             self.logs.take(&Record { kind: Kind::App, tenant: tenant.clone(), text: format!("warning: {warning}") });
         }

@@ -91,7 +91,7 @@ pub fn run() -> io::Result<()> {
         // What serving needs is there; from now on there is nothing more of it.
         let held = confine::before_guests(level, &rewind_calls()).map_err(io::Error::other)?;
         required(&begin, held)?;
-        let sites = Sites::new(engine, ledger, begin.worker, router);
+        let sites = Sites::new((engine, artifacts.codes()), ledger, begin.worker, router);
         let stopped = serve(socket, server, sites, held).await;
         outlet.flush().await;
         stopped

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{cut, message::SiteSpec, shown};
 use crate::{
-    artifact::{Codes, static_folders},
+    artifact::{Codes, Start, static_folders},
     environ::{Head, Local, Peer, Proxies},
     exchange::{self, Request, Tasks},
     fault::{Fault, HostFault},
@@ -43,13 +43,13 @@ pub(super) struct Sites {
 }
 
 impl Sites {
-    pub(super) fn new(engine: Engine, ledger: Arc<Ledger>, worker: usize, router: Arc<Router>) -> Self {
+    pub(super) fn new((engine, codes): (Engine, Codes), ledger: Arc<Ledger>, worker: usize, router: Arc<Router>) -> Self {
         Self {
             engine,
             ledger,
             worker,
             router,
-            codes: Arc::default(),
+            codes: Arc::new(codes),
             served: BTreeMap::new(),
             tried: Arc::default(),
             leases: HashMap::new(),
@@ -72,7 +72,7 @@ impl Sites {
         let trial = async move {
             let (site, options) = made.map_err(refused)?;
             // Not on the thread that serves: it reads from disk.
-            let load = tokio::task::spawn_blocking(move || prepared.shared_app(&engine, &codes, &file, options).map(drop));
+            let load = tokio::task::spawn_blocking(move || prepared.app(&engine, &codes, &file, options, Start::ReleasedNow).map(drop));
             load.await.map_err(|_| refused("it cannot be loaded".to_owned()))?.map_err(|fault| Refused::from(&fault))?;
             let status = match path {
                 Some(path) => first_answer(&site, &host, &path, &tasks).await?,
@@ -157,7 +157,7 @@ impl Sites {
                 (engine.clone(), Arc::clone(&codes), prepared.clone(), file.clone(), loaded.clone());
             // Not on the thread that serves: it reads from disk.
             let loading = tokio::task::spawn_blocking(move || {
-                prepared.shared_app(&engine, &codes, &file, options).map_err(|fault| HostFault::Sandbox {
+                prepared.app(&engine, &codes, &file, options, Start::ReleasedNow).map_err(|fault| HostFault::Sandbox {
                     what: "the application cannot be loaded",
                     detail: format!("{}: {fault}", shown(&file)),
                 })

@@ -1,9 +1,9 @@
 //! The environment is the configuration: what an application reads while it is imported is what its tenant's environment says where it is
 //! served (12 factor: build, release, run).
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
-use crate::support::{Host, python, wasgi};
+use crate::support::{Host, Tenants, python, tenant_app, wait_for, wasgi};
 
 /// An application of these files, built.
 fn built(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -108,7 +108,8 @@ fn the_environment_is_not_in_the_process_list() {
         .arg(&cache);
     let mut child = host.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
     let mut seen = String::new();
-    while !cache.join("releases").is_dir() || fs::read_dir(cache.join("releases")).unwrap().next().is_none() {
+    let began = || fs::read_dir(cache.join("releases")).is_ok_and(|mut tenants| tenants.next().is_some());
+    while !(began() && seen.contains("stage")) {
         for entry in fs::read_dir("/proc").unwrap().map(Result::unwrap) {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             seen.push_str(&String::from_utf8_lossy(&line));
@@ -218,4 +219,29 @@ fn bad_variables_are_usage_errors() {
         (Some(2), "error: -e NOT_THERE: the environment has no such variable, or it is no text".into())
     );
     assert_eq!(serve(&["--env-file", "/nowhere"]).0, Some(2));
+}
+
+/// Files of the cache's part that are mapped as code in a process, each as often as it is.
+fn code_of(process: u64, part: &str) -> Vec<String> {
+    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
+    let code = maps.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|mode| mode.contains('x')));
+    code.filter(|line| line.contains(part)).filter_map(|line| line.rsplit('/').next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn the_interpreter_is_in_a_worker_once_for_all_applications_that_are_linked_with_it() {
+    let more = "isolation = \"reuse\"";
+    let [one, other] = ["SECOND", "FIRST"].map(|text| {
+        built(&[("app.py", &format!("def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'{text}']\n"))])
+    });
+    let apps = [tenant_app("linked-a", &one.path().join("app.wasm"), more), tenant_app("linked-b", &other.path().join("app.wasm"), more)];
+    let host = Tenants::serving(&apps.concat());
+    // Which of the workers answers is chance.
+    let libraries = wait_for("a worker that has both", || {
+        assert_eq!((host.get("linked-a.test", "/").text(), host.get("linked-b.test", "/").text()), ("SECOND".into(), "FIRST".into()));
+        let both = host.workers().into_iter().find(|worker| code_of(*worker, "/releases/linked-").len() == 2)?;
+        Some(code_of(both, "/libraries/"))
+    });
+    let distinct: BTreeSet<_> = libraries.iter().collect();
+    assert!(distinct.len() == libraries.len() && distinct.len() > 1, "{libraries:?}");
 }

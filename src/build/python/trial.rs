@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
@@ -12,7 +13,7 @@ use crate::{
     artifact::Artifacts,
     fault::{Fault, GuestFault},
     limits::Limits,
-    sandbox::{Allowance, App, AppOptions, Engine, Folder, Instance, Kept, Plan, Report, Storage, TenantLog},
+    sandbox::{Allowance, App, AppOptions, Code, Engine, Folder, Instance, Kept, Plan, Report, Storage, TenantLog},
     tenant::TenantId,
 };
 
@@ -23,7 +24,7 @@ const WRITTEN_NAMES: u64 = 100_000;
 /// The runtime, ready to run.
 pub(super) struct Trial {
     engine: Engine,
-    component: wasmtime::component::Component,
+    code: Arc<Code>,
     python: PathBuf,
     limits: Limits,
 }
@@ -44,8 +45,8 @@ impl Trial {
         let engine = Engine::compiling(&limits, &artifacts.functions()).map_err(|error| failed(&error))?;
         let file = runtime.component();
         let bytes = fs::read(&file).map_err(BuildFault::io(&file))?;
-        let component = artifacts.instrumented(&engine, &file, &bytes).map_err(|error| failed(&error))?;
-        Ok(Self { engine, component, python: runtime.python(), limits })
+        let code = artifacts.instrumented(&engine, &file, &bytes).map_err(|error| failed(&error))?;
+        Ok(Self { engine, code, python: runtime.python(), limits })
     }
 
     /// Has the guest make `plan` ready, with `folders` of `root` that it may write.
@@ -65,7 +66,7 @@ impl Trial {
         options.storage = vec![Storage { root: root.to_owned(), folders: kept, limit, names, allowance }];
         options.environment = environment.to_vec();
         let broken = |what: String| BuildFault::new(what, "", "");
-        let app = App::new(&self.engine, &self.component, options).map_err(|error| broken(error.to_string()))?;
+        let app = App::new(&self.engine, Arc::clone(&self.code), options).map_err(|error| broken(error.to_string()))?;
         let report = thread::scope(|scope| {
             // A thread of its own: whoever builds may have an asynchronous runtime already.
             let run = scope.spawn(|| {

@@ -49,8 +49,8 @@ impl Ready {
         options.plan = Some(live.plan.clone());
         let component = std::fs::read(&live.component).map_err(|error| Failure::of(&error))?;
         let artifacts = app::artifacts(&typed.common)?;
-        let component = artifacts.instrumented(engine, &live.component, &component).map_err(|error| app::unloaded(&error))?;
-        let app = App::new(engine, &component, options).map_err(|error| Failure::of(&error))?;
+        let code = artifacts.instrumented(engine, &live.component, &component).map_err(|error| app::unloaded(&error))?;
+        let app = App::new(engine, code, options).map_err(|error| Failure::of(&error))?;
         let sources = live.files.first().map(|folder| folder.host.clone());
         Ok(Self { app, sources, static_folders: Vec::new(), live: Some(live) })
     }

@@ -1,0 +1,298 @@
+//! Compiled code in the cache, and in a process: an application's own, and the libraries that it shares with others.
+//!
+//! What is linked of libraries has a list of them beside its code; each lies in a folder of its own, under its digest. Compiled code is
+//! trusted when it is loaded: see [`super::cache`].
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use wasmtime::{Module, component::Component};
+
+use super::{
+    ArtifactFault, Artifacts,
+    cache::{digest, engine_name},
+};
+use crate::sandbox::{self, Code, Engine, Isolation};
+
+/// The folder of the libraries.
+pub(super) const LIBRARIES: &str = "libraries";
+/// The ending of the list of libraries beside code.
+pub(super) const LIST: &str = "libraries";
+/// The ending of the lines beside code.
+pub(super) const LINES: &str = "lines";
+
+/// Whether code is made of libraries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Linking {
+    /// It is: each further application with the same ones is compiled in no time, and shares their memory. To make an instance takes longer.
+    Libraries,
+    /// It is one piece: for an instance a request.
+    Whole,
+}
+
+impl Linking {
+    /// For instances that serve as this says.
+    pub(super) fn of(isolation: Isolation) -> Self {
+        match isolation {
+            Isolation::Request => Self::Whole,
+            Isolation::Rewind | Isolation::Reuse => Self::Libraries,
+        }
+    }
+}
+
+/// What stands beside code that is made of libraries.
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+struct Parts {
+    /// Files of the folder of libraries, by the digest that the component imports.
+    libraries: Vec<(String, String)>,
+    pages: u64,
+}
+
+/// Code that is mapped in this process, by where it lies: nothing twice.
+pub struct Codes {
+    /// Where libraries lie.
+    libraries: PathBuf,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    codes: HashMap<PathBuf, Arc<Code>>,
+    libraries: HashMap<PathBuf, Arc<Module>>,
+}
+
+impl Codes {
+    /// The code at `place`.
+    pub(super) fn load(&self, engine: &Engine, place: &Path) -> wasmtime::Result<Arc<Code>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // What only this map holds is no longer used.
+        known.codes.retain(|_, code| Arc::strong_count(code) > 1);
+        known.libraries.retain(|_, library| Arc::strong_count(library) > 1);
+        if let Some(code) = known.codes.get(place) {
+            return Ok(Arc::clone(code));
+        }
+        let code = Arc::new(match parts(place)? {
+            None => component(engine.wasmtime(), place)?.into(),
+            Some(parts) => {
+                let mut libraries = Vec::new();
+                for (digest, file) in parts.libraries {
+                    let file = library_at(&self.libraries, &file)?;
+                    let library = match known.libraries.get(&file) {
+                        Some(library) => Arc::clone(library),
+                        None => Arc::new(module(engine.wasmtime(), &file)?),
+                    };
+                    known.libraries.insert(file, Arc::clone(&library));
+                    libraries.push((digest, library));
+                }
+                Code { component: component(engine.wasmtime(), place)?, libraries, pages: parts.pages }
+            }
+        });
+        known.codes.insert(place.to_owned(), Arc::clone(&code));
+        drop(known);
+        Ok(code)
+    }
+}
+
+impl Artifacts {
+    /// No code yet.
+    #[must_use]
+    pub fn codes(&self) -> Codes {
+        Codes { libraries: self.folder().join(LIBRARIES), known: Mutex::default() }
+    }
+
+    /// The code at `place`, if it is there and whole.
+    pub(super) fn found(&self, engine: &Engine, place: &Path) -> Option<Arc<Code>> {
+        let found = place.is_file().then(|| self.codes().load(engine, place).ok()).flatten()?;
+        for library in libraries_of(self.folder(), place) {
+            Self::touch(&library);
+        }
+        Self::touch(place);
+        Some(found)
+    }
+
+    /// Compiles `component`, and keeps its code at `place`.
+    pub(super) fn compiled(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        (place, linking): (&Path, Linking),
+        component: &[u8],
+    ) -> Result<Arc<Code>, ArtifactFault> {
+        let wrong = |error: wasmtime::Error| invalid(path, &error);
+        let kept = |source| self.fault(source);
+        let split = (linking == Linking::Libraries).then(|| sandbox::split(component, digest)).flatten();
+        let code = engine.compile(split.as_ref().map_or(component, |split| &split.component)).map_err(wrong)?;
+        // First: who finds the code finds what goes with it.
+        match &split {
+            Some(split) => {
+                let mut libraries = Vec::new();
+                for (digest, module) in &split.libraries {
+                    libraries.push((digest.clone(), self.library(engine, path, digest, module)?));
+                }
+                let text = serde_json::to_vec(&Parts { libraries, pages: split.pages }).map_err(|error| kept(io::Error::other(error)))?;
+                self.write(&list_of(place), &text).map_err(kept)?;
+            }
+            None => drop(fs::remove_file(list_of(place))),
+        }
+        match sandbox::table(component) {
+            Some(lines) => self.write(&lines_of(place), &lines).map_err(kept)?,
+            None => drop(fs::remove_file(lines_of(place))),
+        }
+        self.write(place, &code).map_err(kept)?;
+        self.codes().load(engine, place).map_err(wrong)
+    }
+
+    /// The file of a library's code, which is compiled unless it is there.
+    fn library(&self, engine: &Engine, path: &Path, digest: &str, bytes: &[u8]) -> Result<String, ArtifactFault> {
+        let name = format!("{digest}-{}.cwasm", engine_name(engine));
+        let file = self.folder().join(LIBRARIES).join(&name);
+        if module(engine.wasmtime(), &file).is_err() {
+            let code = engine.compile_library(bytes).map_err(|error| invalid(path, &error))?;
+            self.write(&file, &code).map_err(|source| self.fault(source))?;
+        }
+        Self::touch(&file);
+        Ok(name)
+    }
+}
+
+/// The libraries that the code at `place` is made of, in the cache in `folder`.
+pub(super) fn libraries_of(folder: &Path, place: &Path) -> Vec<PathBuf> {
+    let parts = parts(place).ok().flatten().unwrap_or_default();
+    parts.libraries.iter().filter_map(|(_, file)| library_at(&folder.join(LIBRARIES), file).ok()).collect()
+}
+
+/// What the code at `place` is made of, if not of one piece.
+fn parts(place: &Path) -> io::Result<Option<Parts>> {
+    match fs::read(list_of(place)) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The file of a library: its name is only that.
+fn library_at(folder: &Path, name: &str) -> io::Result<PathBuf> {
+    let plain = Path::new(name).file_name().is_some_and(|file| file == name);
+    plain.then(|| folder.join(name)).ok_or_else(|| io::Error::other(format!("{name:?} is no name of a library")))
+}
+
+/// Where the list of the libraries of the code at `place` lies.
+fn list_of(place: &Path) -> PathBuf {
+    beside(place, LIST)
+}
+
+/// Where the lines of the code at `place` lie.
+pub(super) fn lines_of(place: &Path) -> PathBuf {
+    beside(place, LINES)
+}
+
+fn beside(place: &Path, ending: &str) -> PathBuf {
+    let mut name = place.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// Code that wasmtime refuses.
+pub(super) fn invalid(path: &Path, error: &wasmtime::Error) -> ArtifactFault {
+    ArtifactFault::Invalid { path: path.to_owned(), detail: format!("{error:#}") }
+}
+
+/// Maps compiled code from the cache, so that processes share its pages.
+#[expect(unsafe_code, reason = "wasmtime trusts precompiled code; see the proof below")]
+fn component(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: `Component::deserialize_file` asks that the file was made by wasmtime and is not changed while it is mapped. It lies in a
+    // folder that only this user can write (checked in `Artifacts::new`), was written whole under another name before it got this one, and
+    // is never written again. wasmtime itself refuses code of another version or of other settings.
+    unsafe { Component::deserialize_file(engine, file) }
+}
+
+/// The same of a library.
+#[expect(unsafe_code, reason = "wasmtime trusts precompiled code; see the proof below")]
+fn module(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<Module> {
+    // SAFETY: as for `component`: a library's file is written in the same way, by the same function.
+    unsafe { Module::deserialize_file(engine, file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    /// A component of a module of its own, which says `number`, and a library.
+    fn linked(number: u32) -> Vec<u8> {
+        let nops = "nop ".repeat(70_000);
+        let text = format!(
+            r#"(component
+                 (core module $main (memory (export "memory") 3) (func (export "number") (result i32) i32.const {number}))
+                 (core module $library (import "env" "memory" (memory 1)) (func (export "f") {nops}))
+                 (core instance $main (instantiate $main))
+                 (core instance (instantiate $library (with "env" (instance $main)))))"#
+        );
+        wat::parse_str(text).unwrap()
+    }
+
+    fn names(cache: &Artifacts, part: &str) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(cache.folder().join(part)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_two_applications_are_linked_of_is_compiled_once_and_is_there_once_in_a_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Artifacts::new(folder.path().join("cache")).unwrap();
+        let engine = Engine::new(&Limits::default()).unwrap();
+        let compile = |number| {
+            let place = cache.folder().join("code").join(format!("{number}.cwasm"));
+            cache.compiled(&engine, Path::new("app.wasm"), (&place, Linking::Libraries), &linked(number)).map(|_| place).unwrap()
+        };
+        let places = [compile(1), compile(2)];
+        assert_eq!(names(&cache, "code"), ["1.cwasm", "1.cwasm.libraries", "2.cwasm", "2.cwasm.libraries"]);
+        let [library] = &names(&cache, LIBRARIES)[..] else { panic!("{:?}", names(&cache, LIBRARIES)) };
+        let library = cache.folder().join(LIBRARIES).join(library);
+        assert_eq!(places.each_ref().map(|place| libraries_of(cache.folder(), place)), [[library.clone()], [library.clone()]]);
+
+        let codes = cache.codes();
+        let [first, second, again] = [0, 1, 0].map(|which| codes.load(&engine, &places[which]).unwrap());
+        assert!(Arc::ptr_eq(&first, &again) && Arc::ptr_eq(&first.libraries[0].1, &second.libraries[0].1));
+        assert_eq!((first.libraries.len(), first.pages), (1, 3));
+
+        // One that has gone, or is damaged, is made again.
+        fs::remove_file(&library).unwrap();
+        assert!(cache.found(&engine, &places[0]).is_none());
+        compile(1);
+        assert!(cache.found(&engine, &places[1]).is_some());
+        fs::write(&library, "damaged").unwrap();
+        assert!(cache.found(&engine, &places[0]).is_none());
+        compile(2);
+        assert!(cache.found(&engine, &places[0]).is_some());
+    }
+
+    #[test]
+    fn code_of_one_piece_has_no_libraries() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Artifacts::new(folder.path().join("cache")).unwrap();
+        let engine = Engine::new(&Limits::default()).unwrap();
+        let place = cache.folder().join("code/1.cwasm");
+        for linking in [Linking::Libraries, Linking::Whole] {
+            cache.compiled(&engine, Path::new("app.wasm"), (&place, linking), &linked(1)).unwrap();
+        }
+        let code = cache.found(&engine, &place).unwrap();
+        assert_eq!((code.libraries.len(), code.pages, names(&cache, "code")), (0, 3, vec!["1.cwasm".to_owned()]));
+    }
+
+    #[test]
+    fn a_library_lies_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a.cwasm");
+        fs::write(list_of(&place), r#"{"libraries": [["a", "../../secret"], ["b", ".."], ["c", ""], ["d", "whole.cwasm"]], "pages": 1}"#)
+            .unwrap();
+        assert_eq!(libraries_of(Path::new("/cache"), &place), [Path::new("/cache/libraries/whole.cwasm")]);
+    }
+}
