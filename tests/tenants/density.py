@@ -8,6 +8,8 @@ beside Flask or a plain callable); the others are copies of them under other ten
 import os
 import pathlib
 import random
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,8 @@ WHOLE = [1, 100, 1000]
 DISTINCT = 20
 RUST = 200
 SECONDS = 10
+# Applications that are compiled while another serves.
+FURTHER = 5
 
 
 def distinct(folder):
@@ -32,6 +36,7 @@ def distinct(folder):
         source = folder / f"source-{number}"
         if number % 4 == 0:
             subprocess.run(["cp", "-r", str(ROOT / "guest/examples/flask"), str(source)], check=True)
+            (source / "wasgi.toml").write_text('[build]\nwarm = ["/"]\n')
         else:
             subprocess.run(["cp", "-r", str(ROOT / "tests/tenants/neighbour"), str(source)], check=True)
         (source / f"own_{number}.py").write_text(f"NUMBER = {number}\n")
@@ -57,7 +62,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         files, others = distinct(work), list(rust(work))
-        base, rows = None, []
+        base, rows, compiled = None, [], ""
         for size in SIZES:
             beside = others if size >= 1000 else []
             short = 'reuse_idle = "2s"'
@@ -98,18 +103,37 @@ def main():
                 ]
                 rows.append(cells)
                 table.row(*cells, good=bad == bad_again == 0)
+                if size == 1:
+                    compiled = further(host, files[1:FURTHER + 1])
+                    print(compiled)
     if SIZES == WHOLE and not table.bad:
-        DOCUMENT.write_text(document([name for name, _ in table.columns], rows))
+        DOCUMENT.write_text(document([name for name, _ in table.columns], rows, compiled))
     table.end("make density")
 
 
-def document(columns, rows):
+def further(host, files):
+    """How long the compiler works at the first application, whose interpreter nobody had compiled, and at those that come when it serves."""
+    for number, file in enumerate(files):
+        status, said = host.admin("POST", "/apps", app(f"further-{number}", file, isolation="reuse", env={"SECRET_KEY": "density"}))
+        if status not in (200, 201):
+            raise SystemExit(f"a further application is not deployed: {said}")
+    took = [(float(one), float(other)) for one, other in re.findall(r" is prepared in ([0-9.]+) s, .* its release compiled in ([0-9.]+) s", host.logged())]
+    first, others = took[0], took[1:]
+    if len(others) != len(files):
+        raise SystemExit(f"{len(others)} of {len(files)} further applications were compiled:\n{host.logged()[-2000:]}")
+    return (
+        f"Compiling, processes and checks included: the first Python application {first[0]:.2f} s, and {first[1]:.2f} s its release; each of {len(others)} further ones, one by one, "
+        f"{statistics.median(one for one, _ in others):.2f} s and {statistics.median(other for _, other in others):.2f} s (medians)."
+    )
+
+
+def document(columns, rows, compiled):
     line = lambda cells: f"| {' | '.join(str(cell) for cell in cells)} |"
     table = "\n".join([line(columns), line("--:" for _ in columns), *(line(cells) for cells in rows)])
     return f"""# Density
 
 Written by `make density`: Python tenants on one host of two workers, release build, on {os.cpu_count()} cores; load and host share the machine. {DISTINCT}
-components differ: real applications, {DISTINCT // 4} of them Flask, the others plain callables; the rest are copies of them under other tenants' names, with one
+components differ: real applications, {DISTINCT // 4} of them Flask (a page of two templates, warmed: `[build] warm`), the others plain callables; the rest are copies of them under other tenants' names, with one
 release each component (`shared_release`). Beside 1 000 of them stand {RUST} components in Rust that differ by a section. Every tenant is asked
 once ("first": its code is loaded then), left alone until no instance is left (`reuse_idle = "2s"`), measured, and asked again ("again": the first request
 after idleness); then all are asked at random for {SECONDS} seconds, by a Zipf distribution, by eight clients that open a connection a request.
@@ -117,7 +141,9 @@ Private memory is that of the workers together, while all are idle; "KiB a tenan
 
 {table}
 
-The targets: all answer; at most 1 MiB of private memory for an idle tenant; first request after idleness within 20 ms at p99.
+{compiled}
+
+The targets: all answer; at most 1 MiB of private memory for an idle tenant; first request after idleness within 20 ms at p99; a further application compiled in half a second.
 """
 
 

@@ -17,6 +17,7 @@ _USUAL = (
     "encodings.ascii",
     "encodings.idna",
     "encodings.latin_1",
+    "encodings.unicode_escape",
     "html",
     "http.cookies",
     "linecache",
