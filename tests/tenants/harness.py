@@ -71,9 +71,16 @@ class Host:
     def logged(self):
         return (self.folder / "log").read_text(errors="replace")
 
-    def tenant_log(self, tenant):
+    def tenant_log(self, tenant, since=None):
+        """A tenant's log, or what has come since a mark: all of the file, if it is another one by now."""
         path = self.folder / "state" / "logs" / f"{tenant}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        text = path.read_text(errors="replace") if path.exists() else ""
+        return text[since[1]:] if since and text.startswith(since[0]) else text
+
+    def log_mark(self, tenant):
+        """How a tenant's log begins, which has a time in it, and how long it is."""
+        text = self.tenant_log(tenant)
+        return text[:200], len(text)
 
     def admin(self, method, path, body=None):
         connection = AdminConnection(self.folder / "state" / "admin.sock")
