@@ -74,6 +74,7 @@ def main():
         row = dataclasses.replace(row, base="wasgi, new") if builds.beside else row
         found[row.name] = measure(row, list(builds.servers(row)), rounds, seconds)
         print(document.table(row, found[row.name]), flush=True)
+        (builds.work / "found.json").write_text(json.dumps(found))
     if builds.beside:
         return
     print(document.targets(found))
