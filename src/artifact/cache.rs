@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use super::{
     ArtifactFault, Bundle, Loaded, Meta, Opened, Start,
-    code::{Codes, LIBRARIES, Linking, invalid, lines_of},
+    code::{Codes, LIBRARIES, Linking, invalid, lines_of, purpose},
     read,
     sweep::PINS,
 };
@@ -48,9 +48,6 @@ pub enum CacheFault {
         path: PathBuf,
     },
 }
-
-/// What the name of code begins with that can be rewound.
-const REWOUND: &str = "rewound-";
 
 /// The folders of a cache.
 const PARTS: [&str; 8] = ["", "code", LIBRARIES, "bundles", "functions-by-hash", "releases", "tmp", PINS];
@@ -187,9 +184,9 @@ impl Artifacts {
                 (self.instrumented_place(engine, component), Next::Serve)
             }
             (None, _) => {
-                let place =
-                    self.folder.join("code").join(format!("{}{}", rewound.as_ref().map_or("", |_| REWOUND), code_name(engine, component)));
-                let linking = Linking::of(options.isolation);
+                let name = format!("{}-{}", purpose(options.isolation), code_name(engine, component));
+                let place = self.folder.join("code").join(name);
+                let linking = Linking::of(options.isolation, rewound.is_some());
                 self.code(engine, path, (&place, linking), || Ok(rewound.map_or(Cow::Borrowed(component), Cow::Owned)))?;
                 (place, Next::Serve)
             }
@@ -360,6 +357,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{artifact::code, sandbox::TenantLog};
 
     #[test]
     fn a_cache_that_others_can_write_is_refused() {
@@ -369,6 +367,22 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(Artifacts::new(&path), Err(CacheFault::NotPrivate { .. })));
+    }
+
+    #[test]
+    fn a_component_that_is_served_in_another_way_is_compiled_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (limits, cache) = (Limits::default(), Artifacts::new(folder.path().join("cache")).unwrap());
+        let engine = Engine::new(&limits).unwrap();
+        let file = folder.path().join("a.wasm");
+        fs::write(&file, code::tests::linked(1)).unwrap();
+        let libraries = [Isolation::Request, Isolation::Reuse, Isolation::Rewind, Isolation::Request].map(|isolation| {
+            let log = TenantLog::new(TenantId::of("a"), &limits);
+            let options = AppOptions { isolation, ..AppOptions::new(log) };
+            let prepared = cache.prepare(&engine, &file, &options, Start::Released).unwrap();
+            code::libraries_of(&cache.folder, &prepared.code).len()
+        });
+        assert_eq!(libraries, [0, 1, 1, 0]);
     }
 
     #[test]

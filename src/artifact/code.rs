@@ -35,12 +35,22 @@ pub(super) enum Linking {
 }
 
 impl Linking {
-    /// For instances that serve as this says.
-    pub(super) fn of(isolation: Isolation) -> Self {
+    /// For instances that serve as this says, `is_rewound` where they are to be and can be.
+    pub(super) fn of(isolation: Isolation, is_rewound: bool) -> Self {
         match isolation {
-            Isolation::Request => Self::Whole,
-            Isolation::Rewind | Isolation::Reuse => Self::Libraries,
+            Isolation::Rewind if is_rewound => Self::Libraries,
+            Isolation::Request | Isolation::Rewind => Self::Whole,
+            Isolation::Reuse => Self::Libraries,
         }
+    }
+}
+
+/// What code is made for stands in its name: how it is linked depends on it, and what is compiled.
+pub(super) fn purpose(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::Request => "request",
+        Isolation::Rewind => "rewind",
+        Isolation::Reuse => "reuse",
     }
 }
 
@@ -219,12 +229,12 @@ fn module(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<Module> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::limits::Limits;
 
     /// A component of a module of its own, which says `number`, and a library.
-    fn linked(number: u32) -> Vec<u8> {
+    pub(crate) fn linked(number: u32) -> Vec<u8> {
         let nops = "nop ".repeat(70_000);
         let text = format!(
             r#"(component

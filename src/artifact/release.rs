@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::{
     ArtifactFault, Artifacts, Opened, Prepared, Start,
     cache::{digest, engine_name, is_made},
-    code::Linking,
+    code::{Linking, purpose},
     hex, read,
 };
 use crate::{
@@ -38,9 +38,7 @@ impl Artifacts {
         add(digest(opened.parts.component).as_bytes());
         add(digest(opened.parts.bundle.unwrap_or_default()).as_bytes());
         add(plan.json().as_bytes());
-        if options.isolation == Isolation::Rewind {
-            add(b"rewind");
-        }
+        add(purpose(options.isolation).as_bytes());
         for storage in &options.storage {
             add(storage.limit.to_string().as_bytes());
             storage.folders.iter().for_each(|folder| add(folder.guest.as_bytes()));
@@ -104,7 +102,8 @@ impl Artifacts {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
         // What was eligible before it was drawn is now: only its data has changed.
         let rewound = (isolation == Isolation::Rewind).then(|| rewindable(component).ok()).flatten();
-        let code = self.compiled(engine, path, (place, Linking::of(isolation)), rewound.as_deref().unwrap_or(component))?;
+        let linking = Linking::of(isolation, rewound.is_some());
+        let code = self.compiled(engine, path, (place, linking), rewound.as_deref().unwrap_or(component))?;
         if used_storage {
             fs::write(binding(place), "").map_err(|source| self.fault(source))?;
         }
