@@ -9,7 +9,7 @@ use crate::fault::Outcome;
 /// bucket more.
 pub const BUCKETS: [u64; 14] = [5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000];
 
-const GAUGES: usize = 8;
+const GAUGES: usize = 9;
 const COUNTERS: usize = 12 + Outcome::ALL.len() + BUCKETS.len() + 1;
 const RATES: usize = 3;
 
@@ -32,6 +32,8 @@ pub enum Gauge {
     CoolUntil,
     /// Connections, of all peers or of some.
     Connections,
+    /// 1 while connections are accepted.
+    Listening,
 }
 
 impl Gauge {
@@ -45,6 +47,7 @@ impl Gauge {
             Self::Idle => 5,
             Self::CoolUntil => 6,
             Self::Connections => 7,
+            Self::Listening => 8,
         }
     }
 }
@@ -227,6 +230,7 @@ mod tests {
             Gauge::Idle,
             Gauge::CoolUntil,
             Gauge::Connections,
+            Gauge::Listening,
         ];
         assert_eq!(gauges.map(Gauge::index), std::array::from_fn::<_, GAUGES, _>(|index| index));
         assert_eq!([Rate::Cpu, Rate::Log, Rate::Traps].map(Rate::index), [0, 1, 2]);

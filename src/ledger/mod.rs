@@ -13,7 +13,8 @@ mod segment;
 use std::{
     fs::File,
     hint, io,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, LazyLock, Weak, atomic::Ordering},
+    time::Instant,
 };
 
 use rustix::time::{ClockId, clock_gettime};
@@ -204,6 +205,19 @@ impl Account {
             .filter(|(_, value)| *value > 0)
     }
 
+    /// This worker's part of a gauge.
+    #[must_use]
+    pub fn part(&self, gauge: Gauge) -> u64 {
+        self.own().gauge(gauge).load(Ordering::SeqCst)
+    }
+
+    /// The least that another worker has in a gauge, of those that have something in `among`.
+    #[must_use]
+    pub fn least_of_others(&self, gauge: Gauge, among: Gauge) -> Option<u64> {
+        let parts = self.others(among).map(|(worker, _)| self.ledger.cell(self.row, worker).gauge(gauge).load(Ordering::SeqCst));
+        parts.min()
+    }
+
     /// Counts.
     pub fn count(&self, counter: Counter, amount: u64) {
         self.own().counter(counter).fetch_add(amount, Ordering::Relaxed);
@@ -245,9 +259,14 @@ impl Account {
 /// The clock that all processes of a machine share, and that nobody sets back.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    let part = |value: i64| u64::try_from(value).unwrap_or(0);
-    part(time.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(time.tv_nsec))
+    // The standard library reads this clock without a call of the kernel, and does not tell where it began; that is asked once.
+    static BEGAN: LazyLock<(Instant, u64)> = LazyLock::new(|| {
+        let time = clock_gettime(ClockId::Monotonic);
+        let part = |value: i64| u64::try_from(value).unwrap_or(0);
+        (Instant::now(), part(time.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(time.tv_nsec)))
+    });
+    let (began, ns) = *BEGAN;
+    ns.saturating_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -284,6 +303,21 @@ mod tests {
         assert_eq!(first.sum(Counter::CpuNs), 10);
         ledger.clear_row(1);
         assert_eq!((first.level(Gauge::Memory), first.sum(Counter::CpuNs)), (0, 0));
+    }
+
+    #[test]
+    fn the_least_of_the_others_is_that_of_those_that_count() {
+        let ledger = Ledger::shared(1, 3).unwrap().0;
+        let workers = [0, 1, 2].map(|worker| ledger.account(0, worker).unwrap());
+        for (worker, connections) in workers.iter().zip([5, 3, 1]) {
+            worker.add(Gauge::Connections, connections);
+        }
+        let least = |worker: usize| workers[worker].least_of_others(Gauge::Connections, Gauge::Listening);
+        assert_eq!(least(0), None);
+        workers[1].set(Gauge::Listening, 1);
+        assert_eq!((least(0), least(1)), (Some(3), None));
+        workers[2].set(Gauge::Listening, 1);
+        assert_eq!((least(0), least(1), least(2), workers[0].part(Gauge::Connections)), (Some(1), Some(1), Some(3), 5));
     }
 
     #[test]

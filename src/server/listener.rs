@@ -22,6 +22,11 @@ use crate::{
 
 /// After an error of `accept`, most often too many open files, the next try waits so long.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Who has some more connections than another worker leaves the next one to it for so long.
+const LEAVE: Duration = Duration::from_millis(1);
+/// How many more, and which part of the other's.
+const MORE: u64 = 2;
+const PART: u64 = 4;
 /// How often it is told that connections are refused.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -46,6 +51,20 @@ impl Doors {
         let of_peer = if self.proxies.trusts(peer) { self.all } else { self.of_peer };
         let own = Inside::take(self.callers.of_peer(household(peer))?, of_peer)?;
         Some([own, Inside::take(self.callers.all()?, self.all)?])
+    }
+
+    /// Says whether this worker accepts connections.
+    fn listens(&self, listens: bool) {
+        self.callers.all().iter().for_each(|all| all.set(Gauge::Listening, listens.into()));
+    }
+
+    /// Whether another worker that accepts has so few connections that the next one is better left to it: each worker computes on a core of
+    /// its own, and a connection stays where it was accepted.
+    fn is_ahead(&self) -> bool {
+        self.callers.all().is_some_and(|all| {
+            let least = all.least_of_others(Gauge::Connections, Gauge::Listening);
+            least.is_some_and(|least| all.part(Gauge::Connections) >= least.saturating_add(MORE).saturating_add(least / PART))
+        })
     }
 
     /// Says that a connection was refused, once a second: who is refused must not fill the log.
@@ -84,6 +103,7 @@ impl Drop for Inside {
 
 /// Accepts until `stop`. A connection above a limit is closed at once, before anything is read.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    shared.doors.listens(true);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -91,13 +111,19 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop:
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => open(stream, peer, &shared, &stop),
+            Ok((stream, peer)) => {
+                open(stream, peer, &shared, &stop);
+                if shared.doors.is_ahead() {
+                    sleep(LEAVE).await;
+                }
+            }
             Err(error) => {
                 tracing::warn!("accepting a connection failed: {error}");
                 sleep(PAUSE).await;
             }
         }
     }
+    shared.doors.listens(false);
     // Those that the kernel has accepted for us are served too: their clients are connected.
     let mut context = Context::from_waker(Waker::noop());
     while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut context) {
@@ -122,6 +148,7 @@ fn open(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, stop: &watch:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Ledger;
 
     fn doors(connections: u64, peer_connections: u64) -> Arc<Doors> {
         Arc::new(Doors::new(&Limits { connections, peer_connections, ..Limits::default() }, Proxies::default(), Callers::alone()))
@@ -138,6 +165,25 @@ mod tests {
         assert_eq!(household(one), household(two));
         drop(inside);
         assert!(doors.enter(peer).is_some());
+    }
+
+    #[test]
+    fn who_has_some_more_connections_than_another_that_accepts_leaves_the_next_to_it() {
+        let (ledger, _) = Ledger::shared(Callers::ROWS, 2).unwrap();
+        let workers = [0, 1].map(|worker| Doors::new(&Limits::default(), Proxies::default(), Callers::of(&ledger, worker, 0)));
+        let mut inside = Vec::new();
+        let mut more = |worker: usize, connections: usize| {
+            let entered = (0..connections).map(|_| workers[worker].enter(IpAddr::from([192, 0, 2, 1])).unwrap());
+            inside.extend(entered);
+            workers[worker].is_ahead()
+        };
+        assert!(!more(0, 9), "there is no other");
+        workers[1].listens(true);
+        assert!(more(0, 0));
+        assert!(!more(1, 7) && !more(0, 0), "7 and a quarter and 2 are 10");
+        assert!(more(0, 1));
+        workers[1].listens(false);
+        assert!(!more(0, 0));
     }
 
     #[test]
