@@ -16,6 +16,8 @@ impl Tasks {
     /// Starts a task. Its result is `None` when it was broken off.
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<Option<T>> {
         let broken_off = self.broken_off.clone();
+        // It is large, and each of those that hold it would move it.
+        let task = Box::pin(task);
         self.tracker.spawn(async move { broken_off.run_until_cancelled(task).await })
     }
 

@@ -5,12 +5,15 @@
 
 use std::{
     future::Future,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
-    sync::watch,
+    sync::Notify,
     time::{Instant, sleep, sleep_until},
 };
 
@@ -39,7 +42,9 @@ pub struct Timeline {
     rate: u64,
     now: Mutex<Phase>,
     pace: Mutex<Pace>,
-    expired: watch::Sender<bool>,
+    expired: AtomicBool,
+    /// Wakes those that wait for the client when it expires.
+    end_of_waits: Notify,
 }
 
 /// Until when the guest has time, or that it is the client who has it.
@@ -63,14 +68,15 @@ impl Timeline {
             rate: limits.client_bytes_per_s,
             now: Mutex::new(Phase::Guest { since: now, left: head }),
             pace: Mutex::default(),
-            expired: watch::Sender::new(false),
+            expired: AtomicBool::new(false),
+            end_of_waits: Notify::new(),
         }
     }
 
     /// Whether the time was up.
     #[must_use]
     pub fn is_expired(&self) -> bool {
-        *self.expired.borrow()
+        self.expired.load(Ordering::SeqCst)
     }
 
     /// What `close()` has.
@@ -90,10 +96,10 @@ impl Timeline {
     /// [`Expired`] when the client or the exchange is out of time.
     pub async fn client<T>(&self, wait: impl Future<Output = T>) -> Result<T, Expired> {
         let _waiting = self.pause();
-        let (since, mut expired) = (Instant::now(), self.expired.subscribe());
+        let since = Instant::now();
         let waited = tokio::select! {
             biased;
-            _ = expired.wait_for(|over| *over) => Err(Expired),
+            () = self.until_expired() => Err(Expired),
             done = wait => Ok(done),
             () = sleep_until(self.end.min(since + self.progress.min(self.allowance()))) => Err(Expired),
         };
@@ -128,6 +134,14 @@ impl Timeline {
         }
     }
 
+    async fn until_expired(&self) {
+        // From here on it is notified, whether it looks before that or behind.
+        let notified = self.end_of_waits.notified();
+        if !self.is_expired() {
+            notified.await;
+        }
+    }
+
     async fn over(&self) {
         loop {
             sleep_until(self.deadline()).await;
@@ -135,7 +149,8 @@ impl Timeline {
                 break;
             }
         }
-        self.expired.send_replace(true);
+        self.expired.store(true, Ordering::SeqCst);
+        self.end_of_waits.notify_waiters();
         sleep(self.grace).await;
     }
 

@@ -20,6 +20,9 @@ use crate::{
     ledger::{BUCKETS, Counter},
 };
 
+/// Where the lines go.
+const LOG: &str = "wasgi::access";
+
 /// The line in the making. It is written when its last holder lets go of it.
 #[derive(Clone)]
 pub(super) struct Entry(Arc<Line>);
@@ -58,14 +61,15 @@ impl Entry {
     /// For a request that was understood.
     pub(super) fn new(head: &Head, site: Option<Arc<Site>>) -> Self {
         let parts = head.parts();
-        let asked = Asked {
+        // Where no line is written, what it would say need not be kept.
+        let asked = tracing::enabled!(target: LOG, tracing::Level::INFO).then(|| Asked {
             method: parts.method.clone(),
             path: escaped(&parts.uri),
             protocol: if parts.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
             referer: parts.headers.get(header::REFERER).cloned(),
             user_agent: parts.headers.get(header::USER_AGENT).cloned(),
-        };
-        Self::of(head.origin().client, Some(asked), site)
+        });
+        Self::of(head.origin().client, asked, site)
     }
 
     /// For one that was refused; `line` is what of it was understood.
@@ -182,7 +186,7 @@ impl Drop for Line {
             asked.and_then(value).map(|value| String::from_utf8_lossy(value.as_bytes()).escape_default().to_string())
         };
         tracing::info!(
-            target: "wasgi::access",
+            target: LOG,
             tenant = %self.site.as_ref().map_or("-", |site| site.log().tenant().as_str()),
             app = self.site.as_ref().map(|site| site.name.as_str()).filter(|name| !name.is_empty()),
             version = self.site.as_ref().map(|site| site.version.as_str()).filter(|version| !version.is_empty()),

@@ -227,12 +227,13 @@ impl Response {
         if step.data.is_empty() {
             return Ok(());
         }
+        // A place is free, for what went before was waited for.
+        if step.full {
+            return self.hand_over(step.data, timeline);
+        }
         let bytes = step.data.len();
         let taken = async {
             self.wire.frames.send(Frame::Data(step.data)).await.map_err(|_| Undelivered::Gone)?;
-            if step.full {
-                return Ok(());
-            }
             // A free place means that the connection took the frame. It then writes before it looks at anything else.
             self.wire.frames.reserve().await.map(drop).or(Ok(()))
         };
@@ -247,11 +248,13 @@ impl Response {
         if let Some(reply) = step.commit {
             self.commit(*reply, timeline)?;
         }
-        if step.data.is_empty() {
-            return Ok(());
-        }
-        let bytes = step.data.len();
-        self.wire.frames.try_send(Frame::Data(step.data)).map_err(|_| Undelivered::Gone)?;
+        if step.data.is_empty() { Ok(()) } else { self.hand_over(step.data, timeline) }
+    }
+
+    /// Hands a chunk to a connection that has taken all before it.
+    fn hand_over(&self, data: Bytes, timeline: &Timeline) -> Result<(), Undelivered> {
+        let bytes = data.len();
+        self.wire.frames.try_send(Frame::Data(data)).map_err(|_| Undelivered::Gone)?;
         timeline.moved(bytes);
         timeline.progressed();
         Ok(())
