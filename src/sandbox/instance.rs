@@ -18,16 +18,16 @@ use super::{
     engine::Running,
     guest::{Body, Guest, Returned},
     hostcalls::{Current, Exchange, InputFault, Response},
-    meter::{Meter, thread_cpu},
+    meter::{Meter, Piece},
     report::{Plan, Report},
     rewind::{Doubt, HANDLES, HOSTCALL_BYTES, Snapshot},
-    state::{State, wasi},
+    state::{NO_TMP, State, wasi},
     timeline::Timeline,
     trapped::{CpuSpent, not_started, raised_fault, trapped},
 };
 use crate::{
     environ::Environ,
-    fault::{BusyFault, Fault, GuestFault, Stopped},
+    fault::{BusyFault, Fault, GuestFault, HostFault, Stopped},
     ledger::{Account, Counter},
     limits::Limits,
     response::Phase,
@@ -90,7 +90,13 @@ impl Instance {
     /// As [`Instance::of`].
     pub async fn start(app: &App, request_id: &str) -> Result<Box<Self>, Fault> {
         let (limits, generation) = (app.limits(), app.generation());
-        let state = State::new(app)?;
+        let wall = Duration::from_millis(limits.head_wall_ms);
+        // Others wait for the same disk.
+        let tmp = match tokio::time::timeout(wall, app.volumes().tmp(app.engine().spares(), limits.tmp_bytes)).await {
+            Ok(tmp) => tmp.map_err(|source| HostFault::Io { what: NO_TMP, source })?,
+            Err(_) => return Err(BusyFault::NoInstance.into()),
+        };
+        let state = State::new(app, tmp)?;
         state.log.begin(request_id);
         let meter = Arc::clone(&state.meter);
         #[expect(clippy::disallowed_methods, reason = "the one place that makes a store")]
@@ -102,7 +108,6 @@ impl Instance {
         store.epoch_deadline_callback(|store| if store.data().meter.is_spent() { Err(CpuSpent.into()) } else { Ok(yielded()) });
         meter.reset(Duration::from_millis(limits.start_cpu_ms));
         let _running = app.engine().running();
-        let wall = Duration::from_millis(limits.head_wall_ms);
         let started = tokio::time::timeout(wall, meter.charge(app.seat(), app.pre().instance_pre().instantiate_async(&mut store))).await;
         let component = match started {
             Ok(Ok(component)) => component,
@@ -161,11 +166,10 @@ impl Instance {
     /// Makes it what it was when it was new. False: it is to be thrown away.
     async fn rewind(&mut self, app: &App) -> bool {
         let Some(mut snapshot) = self.snapshot.take() else { return false };
-        let began = thread_cpu();
+        let piece = Piece::begin();
         let rewound = self.reset(app, &mut snapshot).await;
         self.snapshot = Some(snapshot);
-        let took = u64::try_from(thread_cpu().saturating_sub(began).as_nanos()).unwrap_or(u64::MAX);
-        app.seat().computed(took);
+        app.seat().computed(piece.took());
         let usage = &app.options().usage;
         match rewound {
             Ok(()) => usage.count(Counter::Rewound, 1),

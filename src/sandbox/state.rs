@@ -8,7 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::{
     app::{App, Streams},
     engine::{Engine, Place},
-    filesystem::{Files, Held},
+    filesystem::{Files, Held, Tmp},
     hostcalls::Current,
     limiter::MemoryLimiter,
     log::{RequestLog, Stream},
@@ -37,6 +37,8 @@ pub(super) struct State {
     pub _place: Taken,
 }
 
+/// What is said when the disk gives none.
+pub(super) const NO_TMP: &str = "a private /tmp cannot be made";
 /// Random bytes a call.
 const RANDOM_BYTES: u64 = 64 << 10;
 /// What the host keeps for a guest at once: files, streams, pollables. A file is one of the host's.
@@ -44,11 +46,10 @@ pub(super) const RESOURCES: u32 = 256;
 
 impl State {
     /// A new guest's data: nothing of the host, but its own files and an empty `/tmp`.
-    pub(super) fn new(app: &App) -> Result<Self, Fault> {
+    pub(super) fn new(app: &App, tmp: Tmp) -> Result<Self, Fault> {
         let limits = app.limits();
         let place = Taken::of(app.engine(), &app.options().account, limits)?;
-        let refused = |what| move |source| HostFault::Io { what, source };
-        let files = Files::new(app.volumes(), app.engine().spares(), limits.tmp_bytes).map_err(refused("a private /tmp cannot be made"))?;
+        let files = Files::new(app.volumes(), tmp).map_err(|source| HostFault::Io { what: NO_TMP, source })?;
         let log = RequestLog::new(app.log().clone(), limits);
         let given = Given::default();
         let wasi = wasi(app, &log, &given);

@@ -34,7 +34,7 @@ use self::{
     volume::{Kind, Volume},
 };
 pub(super) use self::{
-    tmp::Spares,
+    tmp::{Spares, Tmp},
     volume::{Files, Held, Volumes},
 };
 use super::state::State;

@@ -1,20 +1,26 @@
 //! An instance's private `/tmp`: an empty folder that it begins with, that is emptied when it is rewound, and that goes with it.
 //!
 //! To make and to remove a folder costs more than most requests do, so one that no guest has touched serves the next instance, whosever it
-//! is. One that was touched never does: a folder has times, which a guest can set, and another could read.
+//! is. One that was touched never does: a folder has times, which a guest can set, and another could read. Neither is done by the thread that
+//! serves: folders that lie in the same one are made and removed one after the other, and where the disk has much to write each may take long.
 
 use std::{
     fs::FileTimes,
     io,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::SystemTime,
 };
 
 use tempfile::TempDir;
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    task::{JoinError, spawn_blocking},
+};
 use wasmtime_wasi::{
     FsPerms,
     filesystem::{Dir, OpenMode},
@@ -24,27 +30,83 @@ use super::{quota::Quota, volume::open};
 
 /// Names that are removed between two requests; who has made more has his instance thrown away.
 const FEW: u64 = 64;
-/// Folders that wait for an instance.
+/// Folders that wait for an instance, at most; and how many are made ahead.
 const SPARES: usize = 128;
-
-/// Folders that are being removed.
-static REMOVING: AtomicUsize = AtomicUsize::new(0);
-/// How many at once, before who leaves one removes it himself.
-const REMOVALS: usize = 32;
+const AHEAD: usize = 8;
+/// Folders of an application that are being removed, before its next instance waits for that: what it writes must not grow faster than it goes.
+const REMOVALS: usize = 16;
 
 /// Folders that no guest has touched. None is open: a burst must not leave its descriptors behind.
 #[derive(Default)]
-pub(in crate::sandbox) struct Spares(Mutex<Vec<TempDir>>);
+pub(in crate::sandbox) struct Spares {
+    folders: Mutex<Vec<TempDir>>,
+    /// Some are being made.
+    makes: AtomicBool,
+}
 
 impl Spares {
-    /// Keeps one that was not touched, unless there are enough.
-    fn add(&self, folder: io::Result<TempDir>) {
-        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(folder) = folder
-            && spares.len() < SPARES
-        {
-            spares.push(folder);
+    fn folders(&self) -> MutexGuard<'_, Vec<TempDir>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps one that was not touched, unless there are enough. True: there are few.
+    fn add(&self, folder: TempDir) -> bool {
+        let mut folders = self.folders();
+        if folders.len() < SPARES {
+            folders.push(folder);
         }
+        folders.len() < AHEAD
+    }
+
+    /// One of them, or a new one.
+    async fn take(self: &Arc<Self>) -> io::Result<TempDir> {
+        let (spare, left) = {
+            let mut folders = self.folders();
+            (folders.pop(), folders.len())
+        };
+        if left < AHEAD && !self.makes.swap(true, Ordering::SeqCst) {
+            let spares = Arc::clone(self);
+            drop(spawn_blocking(move || {
+                // What fails here fails again where it is needed, and is told there.
+                while new_folder().is_ok_and(|folder| spares.add(folder)) {}
+                spares.makes.store(false, Ordering::SeqCst);
+            }));
+        }
+        match spare {
+            Some(folder) => Ok(folder),
+            None => spawn_blocking(new_folder).await.map_err(JoinError::into).flatten(),
+        }
+    }
+}
+
+/// Folders of one application that are being removed.
+#[derive(Debug, Default)]
+pub(super) struct Removals {
+    running: AtomicUsize,
+    ended: Notify,
+}
+
+impl Removals {
+    /// Waits until they are few.
+    async fn few(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.running.load(Ordering::SeqCst) < REMOVALS {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    fn remove(self: &Arc<Self>, folder: TempDir) {
+        let Ok(runtime) = Handle::try_current() else { return drop(folder) };
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let removals = Arc::clone(self);
+        drop(runtime.spawn_blocking(move || {
+            drop(folder);
+            removals.running.fetch_sub(1, Ordering::SeqCst);
+            removals.ended.notify_waiters();
+        }));
     }
 }
 
@@ -67,16 +129,22 @@ pub(in crate::sandbox) struct Tmp {
     /// A guest has changed something of it, its times included, or may have.
     touched: bool,
     spares: Arc<Spares>,
+    removals: Arc<Removals>,
 }
 
 impl Tmp {
-    /// An empty one, and the folder that the guest sees.
-    pub(super) fn of(spares: &Arc<Spares>, limit: u64) -> io::Result<(Self, Dir)> {
-        let spare = spares.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let folder = spare.map_or_else(new_folder, Ok)?;
-        let dir = Dir::new(open(folder.path())?, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false);
+    /// An empty one.
+    pub(super) async fn take(spares: &Arc<Spares>, removals: &Arc<Removals>, limit: u64) -> io::Result<Self> {
+        removals.few().await;
+        let folder = Some(spares.take().await?);
         let quota = Arc::new(Quota::life(limit));
-        Ok((Self { folder: Some(folder), quota, touched: false, spares: Arc::clone(spares) }, dir))
+        Ok(Self { folder, quota, touched: false, spares: Arc::clone(spares), removals: Arc::clone(removals) })
+    }
+
+    /// The folder that the guest sees.
+    pub(super) fn dir(&self) -> io::Result<Dir> {
+        let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Dir::new(open(folder.path())?, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false))
     }
 
     pub(super) fn quota(&self) -> &Arc<Quota> {
@@ -110,60 +178,78 @@ impl Tmp {
 impl Drop for Tmp {
     fn drop(&mut self) {
         let Some(folder) = self.folder.take() else { return };
-        if !self.touched {
-            self.spares.add(Ok(folder));
-            return;
-        }
-        // What a guest has left there may take a while, and so may a new folder, where the disk has much to write: the guest's thread has
-        // others to serve.
-        let runtime = tokio::runtime::Handle::try_current().ok().filter(|_| REMOVING.load(Ordering::Relaxed) < REMOVALS);
-        if let Some(runtime) = runtime {
-            REMOVING.fetch_add(1, Ordering::Relaxed);
-            let spares = Arc::clone(&self.spares);
-            runtime.spawn_blocking(move || {
-                spares.add(new_folder());
-                drop(folder);
-                REMOVING.fetch_sub(1, Ordering::Relaxed);
-            });
+        if self.touched {
+            self.removals.remove(folder);
+        } else {
+            self.spares.add(folder);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::{Future, poll_fn},
+        task::Poll,
+    };
+
     use super::*;
 
-    fn of(spares: &Arc<Spares>) -> Tmp {
-        Tmp::of(spares, 1 << 20).unwrap().0
+    async fn of(spares: &Arc<Spares>) -> Tmp {
+        Tmp::take(spares, &Arc::default(), 1 << 20).await.unwrap()
     }
 
     fn path(tmp: &Tmp) -> std::path::PathBuf {
         tmp.folder.as_ref().unwrap().path().to_owned()
     }
 
-    #[test]
-    fn a_folder_that_was_not_touched_serves_the_next_instance() {
+    #[tokio::test]
+    async fn a_folder_that_was_not_touched_serves_the_next_instance() {
         let spares = Arc::default();
-        let first = of(&spares);
+        let first = of(&spares).await;
         let folder = path(&first);
+        // Those that are made ahead come before it.
+        while spares.makes.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
         drop(first);
-        assert_eq!(path(&of(&spares)), folder);
+        assert_eq!(path(&of(&spares).await), folder);
     }
 
-    #[test]
-    fn a_folder_that_was_touched_goes() {
+    #[tokio::test]
+    async fn a_few_folders_are_made_ahead() {
         let spares = Arc::default();
-        let mut first = of(&spares);
+        drop(of(&spares).await);
+        while spares.makes.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        let ready = spares.folders().len();
+        assert!((AHEAD..=AHEAD + 1).contains(&ready), "{ready}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_was_touched_goes_and_the_next_instance_waits_until_few_are_going() {
+        let (spares, removals) = (Arc::default(), Arc::default());
+        let mut first = Tmp::take(&spares, &removals, 1 << 20).await.unwrap();
         let folder = path(&first);
         first.touch();
         drop(first);
-        assert_eq!((folder.exists(), spares.0.lock().unwrap().len()), (false, 0));
+        removals.running.fetch_add(REMOVALS - 1, Ordering::SeqCst);
+        drop(Tmp::take(&spares, &removals, 1 << 20).await.unwrap());
+        assert!(!folder.exists());
+
+        removals.running.fetch_add(1, Ordering::SeqCst);
+        let mut waiting = std::pin::pin!(Tmp::take(&spares, &removals, 1 << 20));
+        assert!(poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
+        removals.running.fetch_sub(1, Ordering::SeqCst);
+        removals.ended.notify_waiters();
+        drop(waiting.await.unwrap());
     }
 
-    #[test]
-    fn one_that_is_rewound_has_neither_files_nor_times_of_before() {
+    #[tokio::test]
+    async fn one_that_is_rewound_has_neither_files_nor_times_of_before() {
         let spares = Arc::default();
-        let mut tmp = of(&spares);
+        let mut tmp = of(&spares).await;
         let times = |tmp: &Tmp| path(tmp).metadata().map(|status| (status.modified().unwrap(), status.accessed().unwrap())).unwrap();
         let new = times(&tmp);
         tmp.touch();
@@ -175,9 +261,9 @@ mod tests {
         assert_eq!((times(&tmp), path(&tmp).read_dir().unwrap().count()), (new, 0));
     }
 
-    #[test]
-    fn one_with_a_folder_in_it_is_not_rewound() {
-        let mut tmp = of(&Arc::default());
+    #[tokio::test]
+    async fn one_with_a_folder_in_it_is_not_rewound() {
+        let mut tmp = of(&Arc::default()).await;
         tmp.touch();
         std::fs::create_dir(path(&tmp).join("folder")).unwrap();
         assert!(!tmp.empty());

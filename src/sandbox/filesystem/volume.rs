@@ -18,7 +18,7 @@ use wasmtime_wasi::{
 use super::{
     beneath::{Missing, open_beneath},
     quota::Quota,
-    tmp::{Spares, Tmp},
+    tmp::{Removals, Spares, Tmp},
 };
 
 /// How long the locks of a dropped instance wait for its last writes.
@@ -110,10 +110,9 @@ impl Held {
 }
 
 impl Files {
-    /// With an empty `/tmp`.
-    pub(in crate::sandbox) fn new(volumes: &Volumes, spares: &Arc<Spares>, tmp_bytes: u64) -> io::Result<Self> {
-        let (tmp, dir) = Tmp::of(spares, tmp_bytes)?;
-        let mut volumes = volumes.0.clone();
+    /// With a `/tmp`, which is empty.
+    pub(in crate::sandbox) fn new(volumes: &Volumes, tmp: Tmp) -> io::Result<Self> {
+        let (dir, mut volumes) = (tmp.dir()?, volumes.all.clone());
         volumes.push(Volume { guest: "/tmp".to_owned(), dir, kind: Kind::Temporary, quota: Some(Arc::clone(tmp.quota())) });
         Ok(Self {
             volumes,
@@ -166,7 +165,10 @@ impl Files {
 
 /// The volumes of an application, opened once.
 #[derive(Clone, Default)]
-pub(in crate::sandbox) struct Volumes(Vec<Volume>);
+pub(in crate::sandbox) struct Volumes {
+    all: Vec<Volume>,
+    removals: Arc<Removals>,
+}
 
 impl Volumes {
     /// Opens `read_only`, and what may be kept.
@@ -179,7 +181,12 @@ impl Volumes {
                 volumes.push(Volume::stored(root, kept, Arc::clone(&quota))?);
             }
         }
-        Ok(Self(volumes))
+        Ok(Self { all: volumes, removals: Arc::default() })
+    }
+
+    /// A `/tmp` for an instance; who waits for it holds nothing yet.
+    pub(in crate::sandbox) async fn tmp(&self, spares: &Arc<Spares>, bytes: u64) -> io::Result<Tmp> {
+        Tmp::take(spares, &self.removals, bytes).await
     }
 }
 
