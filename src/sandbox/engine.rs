@@ -32,8 +32,9 @@ const MEMORIES: u32 = 4;
 /// A componentize-py component has about 5 700 entries.
 const TABLE_ELEMENTS: usize = 100_000;
 /// Of a place that is free, what stays in memory for the next instance, put back to what its image has: without it each of these pages would
-/// be unmapped, mapped and faulted in again.
-const KEPT_MEMORY: usize = 1 << 20;
+/// be unmapped, mapped and faulted in again. All that is kept is written anew for each instance, whether the last one has changed it or not:
+/// more than that costs a small guest more than it saves a large one.
+const KEPT_MEMORY: usize = 64 << 10;
 const KEPT_TABLES: usize = 64 << 10;
 /// Free places that keep something.
 const KEPT_PLACES: u32 = 32;
