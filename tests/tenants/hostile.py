@@ -270,7 +270,8 @@ def judge(host, case, answers, before, logged, neighbour):
         wrong.append(f"{after['memory_bytes']} bytes are left")
     # Of this case, and not of one before it.
     if case.log and not wait_for(lambda: case.log in host.tenant_log(case.tenant, logged), 5):
-        wrong.append("the tenant's log does not say why")
+        said = host.tenant_log(case.tenant, logged)
+        wrong.append(f"the tenant's log does not say why: {len(said)} characters in all, at the end {said[-400:]!r}")
     if neighbour.bad:
         wrong.append(f"the neighbour got {neighbour.bad[:3]}")
     return wrong
