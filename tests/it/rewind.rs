@@ -143,19 +143,28 @@ fn the_times_of_tmp_say_nothing_of_earlier_requests() {
 fn what_pythons_random_numbers_are_differs_in_each_request() {
     let folder = tempfile::tempdir().unwrap();
     let lines = [
-        "import os, random, secrets, uuid",
+        "import json, os, random, secrets, uuid",
         "count = 0",
         "def app(environ, start_response):",
         "    global count",
         "    count += 1",
         "    start_response('200 OK', [])",
-        "    drawn = (random.random(), secrets.token_hex(4), uuid.uuid4(), os.urandom(4).hex())",
-        "    return [f'{count} {drawn}'.encode()]",
+        "    drawn = (random.random(), secrets.token_hex(), str(uuid.uuid4()), os.urandom(8).hex())",
+        "    return [json.dumps([count, *map(str, drawn)]).encode()]",
     ];
     let host = host("userfaultfd", &app("a", &written(folder.path(), &lines), ""));
     let mut client = Client::of(&host);
-    let drawn: BTreeSet<_> = (0..200).map(|_| client.get("a", "/")).collect();
-    assert!(drawn.len() == 200 && drawn.iter().all(|text| text.starts_with("1 (0.")), "{drawn:?}");
+    let (mut counts, mut drawn) = (BTreeSet::new(), [const { BTreeSet::new() }; 4]);
+    for _ in 0..200 {
+        let (count, random, secret, uuid, urandom): (u32, String, String, String, String) =
+            serde_json::from_str(&client.get("a", "/")).unwrap();
+        counts.insert(count);
+        for (all, one) in drawn.iter_mut().zip([random, secret, uuid, urandom]) {
+            all.insert(one);
+        }
+    }
+    assert_eq!(counts, BTreeSet::from([1]));
+    assert_eq!(drawn.each_ref().map(BTreeSet::len), [200; 4], "of random, secrets, uuid4 and urandom: {drawn:?}");
     settled(&host, "a");
     assert_eq!(counted(&host, "a").1, 0);
 }
