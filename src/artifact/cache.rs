@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use super::{
     ArtifactFault, Bundle, Loaded, Meta, Opened, Start,
-    code::{Codes, LIBRARIES, Linking, invalid, lines_of, purpose},
+    code::{Codes, LIBRARIES, Linking, invalid, lines_of, made_for, purpose},
     read,
     sweep::PINS,
 };
@@ -169,9 +169,10 @@ impl Artifacts {
             },
             Isolation::Request | Isolation::Reuse => (None, None),
         };
+        let made_for = made_for(options.isolation, rewound.is_some());
         let (code, next) = match (opened.plan(), start) {
             (Some(plan), Start::Released | Start::ReleasedNow) => {
-                let place = self.release_place(engine, &opened, options, plan);
+                let place = self.release_place(engine, &opened, options, (plan, made_for));
                 if is_made(&place, start) && self.found(engine, &place).is_some() {
                     (place, Next::Serve)
                 } else {
@@ -184,10 +185,9 @@ impl Artifacts {
                 (self.instrumented_place(engine, component), Next::Serve)
             }
             (None, _) => {
-                let name = format!("{}-{}", purpose(options.isolation), code_name(engine, component));
+                let name = format!("{}-{}", purpose(made_for), code_name(engine, component));
                 let place = self.folder.join("code").join(name);
-                let linking = Linking::of(options.isolation, rewound.is_some());
-                self.code(engine, path, (&place, linking), || Ok(rewound.map_or(Cow::Borrowed(component), Cow::Owned)))?;
+                self.code(engine, path, (&place, Linking::of(made_for)), || Ok(rewound.map_or(Cow::Borrowed(component), Cow::Owned)))?;
                 (place, Next::Serve)
             }
         };

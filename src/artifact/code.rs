@@ -35,19 +35,26 @@ pub(super) enum Linking {
 }
 
 impl Linking {
-    /// For instances that serve as this says, `is_rewound` where they are to be and can be.
-    pub(super) fn of(isolation: Isolation, is_rewound: bool) -> Self {
-        match isolation {
-            Isolation::Rewind if is_rewound => Self::Libraries,
-            Isolation::Request | Isolation::Rewind => Self::Whole,
-            Isolation::Reuse => Self::Libraries,
+    /// For instances that serve so.
+    pub(super) fn of(made_for: Isolation) -> Self {
+        match made_for {
+            Isolation::Request => Self::Whole,
+            Isolation::Rewind | Isolation::Reuse => Self::Libraries,
         }
     }
 }
 
+/// What code is made for: to serve as its application asks, or an instance a request where that is to be rewound and cannot be.
+pub(super) fn made_for(asked: Isolation, is_rewound: bool) -> Isolation {
+    match asked {
+        Isolation::Rewind if !is_rewound => Isolation::Request,
+        Isolation::Request | Isolation::Rewind | Isolation::Reuse => asked,
+    }
+}
+
 /// What code is made for stands in its name: how it is linked depends on it, and what is compiled.
-pub(super) fn purpose(isolation: Isolation) -> &'static str {
-    match isolation {
+pub(super) fn purpose(made_for: Isolation) -> &'static str {
+    match made_for {
         Isolation::Request => "request",
         Isolation::Rewind => "rewind",
         Isolation::Reuse => "reuse",

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::{
     ArtifactFault, Artifacts, Opened, Prepared, Start,
     cache::{digest, engine_name, is_made},
-    code::{Linking, purpose},
+    code::{Linking, made_for, purpose},
     hex, read,
 };
 use crate::{
@@ -29,7 +29,13 @@ const REQUEST: &str = "release";
 
 impl Artifacts {
     /// Where the release lies: its name says of what it was made.
-    pub(super) fn release_place(&self, engine: &Engine, opened: &Opened<'_>, options: &AppOptions, plan: &Plan) -> PathBuf {
+    pub(super) fn release_place(
+        &self,
+        engine: &Engine,
+        opened: &Opened<'_>,
+        options: &AppOptions,
+        (plan, made_for): (&Plan, Isolation),
+    ) -> PathBuf {
         let mut sum = Sha256::new();
         let mut add = |part: &[u8]| {
             sum.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -38,7 +44,7 @@ impl Artifacts {
         add(digest(opened.parts.component).as_bytes());
         add(digest(opened.parts.bundle.unwrap_or_default()).as_bytes());
         add(plan.json().as_bytes());
-        add(purpose(options.isolation).as_bytes());
+        add(purpose(made_for).as_bytes());
         for storage in &options.storage {
             add(storage.limit.to_string().as_bytes());
             storage.folders.iter().for_each(|folder| add(folder.guest.as_bytes()));
@@ -102,7 +108,7 @@ impl Artifacts {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| self.fault(source))?;
         // What was eligible before it was drawn is now: only its data has changed.
         let rewound = (isolation == Isolation::Rewind).then(|| rewindable(component).ok()).flatten();
-        let linking = Linking::of(isolation, rewound.is_some());
+        let linking = Linking::of(made_for(isolation, rewound.is_some()));
         let code = self.compiled(engine, path, (place, linking), rewound.as_deref().unwrap_or(component))?;
         if used_storage {
             fs::write(binding(place), "").map_err(|source| self.fault(source))?;
