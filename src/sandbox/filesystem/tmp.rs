@@ -5,12 +5,13 @@
 //! serves: folders that lie in the same one are made and removed one after the other, and where the disk has much to write each may take long.
 
 use std::{
+    collections::VecDeque,
     fs::FileTimes,
     io,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::SystemTime,
 };
@@ -18,7 +19,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::{
     runtime::Handle,
-    sync::Notify,
+    sync::{Notify, Semaphore},
     task::{JoinError, spawn_blocking},
 };
 use wasmtime_wasi::{
@@ -35,13 +36,22 @@ const SPARES: usize = 128;
 const AHEAD: usize = 8;
 /// Folders of an application that are being removed, before its next instance waits for that: what it writes must not grow faster than it goes.
 const REMOVALS: usize = 16;
+/// Removals that run at once, of all applications together: the threads for file calls are more, and must be there for these.
+const REMOVERS: usize = 4;
 
 /// Folders that no guest has touched. None is open: a burst must not leave its descriptors behind.
-#[derive(Default)]
 pub(in crate::sandbox) struct Spares {
     folders: Mutex<Vec<TempDir>>,
     /// Some are being made.
     makes: AtomicBool,
+    /// What is removed is removed in turns.
+    removers: Arc<Semaphore>,
+}
+
+impl Default for Spares {
+    fn default() -> Self {
+        Self { folders: Mutex::default(), makes: AtomicBool::default(), removers: Arc::new(Semaphore::new(REMOVERS)) }
+    }
 }
 
 impl Spares {
@@ -79,34 +89,71 @@ impl Spares {
     }
 }
 
-/// Folders of one application that are being removed.
+/// Folders of one application that are to be removed: one after the other, so that who fills many takes no more turns than another.
 #[derive(Debug, Default)]
 pub(super) struct Removals {
-    running: AtomicUsize,
-    ended: Notify,
+    going: Mutex<Going>,
+    fewer: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Going {
+    waiting: VecDeque<TempDir>,
+    /// One is being removed, or waits for its turn.
+    is_first: bool,
 }
 
 impl Removals {
+    fn going(&self) -> MutexGuard<'_, Going> {
+        self.going.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until they are few.
     async fn few(&self) {
         loop {
-            let ended = self.ended.notified();
-            if self.running.load(Ordering::SeqCst) < REMOVALS {
+            let fewer = self.fewer.notified();
+            let all = {
+                let going = self.going();
+                going.waiting.len() + usize::from(going.is_first)
+            };
+            if all < REMOVALS {
                 return;
             }
-            ended.await;
+            fewer.await;
         }
     }
 
-    fn remove(self: &Arc<Self>, folder: TempDir) {
+    /// Has it removed, on another thread; where there is none, at once.
+    fn remove(self: &Arc<Self>, folder: TempDir, turns: &Arc<Semaphore>) {
         let Ok(runtime) = Handle::try_current() else { return drop(folder) };
-        self.running.fetch_add(1, Ordering::SeqCst);
-        let removals = Arc::clone(self);
-        drop(runtime.spawn_blocking(move || {
-            drop(folder);
-            removals.running.fetch_sub(1, Ordering::SeqCst);
-            removals.ended.notify_waiters();
-        }));
+        let begins = {
+            let mut going = self.going();
+            going.waiting.push_back(folder);
+            !std::mem::replace(&mut going.is_first, true)
+        };
+        if begins {
+            drop(runtime.spawn(Arc::clone(self).remove_all(Arc::clone(turns))));
+        }
+    }
+
+    async fn remove_all(self: Arc<Self>, turns: Arc<Semaphore>) {
+        while let Some(folder) = self.next() {
+            // Who waits for a turn is served in the order of coming.
+            let turn = turns.acquire().await;
+            drop(spawn_blocking(move || drop(folder)).await);
+            drop(turn);
+        }
+    }
+
+    fn next(&self) -> Option<TempDir> {
+        let next = {
+            let mut going = self.going();
+            let next = going.waiting.pop_front();
+            going.is_first = next.is_some();
+            next
+        };
+        self.fewer.notify_waiters();
+        next
     }
 }
 
@@ -179,7 +226,7 @@ impl Drop for Tmp {
     fn drop(&mut self) {
         let Some(folder) = self.folder.take() else { return };
         if self.touched {
-            self.removals.remove(folder);
+            self.removals.remove(folder, &self.spares.removers);
         } else {
             self.spares.add(folder);
         }
@@ -227,23 +274,51 @@ mod tests {
         assert!((AHEAD..=AHEAD + 1).contains(&ready), "{ready}");
     }
 
-    #[tokio::test]
-    async fn a_folder_that_was_touched_goes_and_the_next_instance_waits_until_few_are_going() {
-        let (spares, removals) = (Arc::default(), Arc::default());
-        let mut first = Tmp::take(&spares, &removals, 1 << 20).await.unwrap();
-        let folder = path(&first);
-        first.touch();
-        drop(first);
-        removals.running.fetch_add(REMOVALS - 1, Ordering::SeqCst);
-        drop(Tmp::take(&spares, &removals, 1 << 20).await.unwrap());
-        assert!(!folder.exists());
+    async fn leave(spares: &Arc<Spares>, removals: &Arc<Removals>) -> std::path::PathBuf {
+        let mut tmp = Tmp::take(spares, removals, 1 << 20).await.unwrap();
+        tmp.touch();
+        path(&tmp)
+    }
 
-        removals.running.fetch_add(1, Ordering::SeqCst);
-        let mut waiting = std::pin::pin!(Tmp::take(&spares, &removals, 1 << 20));
-        assert!(poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
-        removals.running.fetch_sub(1, Ordering::SeqCst);
-        removals.ended.notify_waiters();
+    async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
+        poll_fn(|context| Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_was_touched_goes_and_the_next_instance_waits_while_many_are_going() {
+        let (spares, removals): (Arc<Spares>, _) = Default::default();
+        let busy = spares.removers.acquire_many(4).await.unwrap();
+        let mut folders = Vec::new();
+        for _ in 0..REMOVALS {
+            folders.push(leave(&spares, &removals).await);
+        }
+        let mut waiting = Box::pin(Tmp::take(&spares, &removals, 1 << 20));
+        assert!(is_pending(&mut waiting).await);
+        assert!(folders.iter().all(|folder| folder.exists()));
+        drop(busy);
         drop(waiting.await.unwrap());
+        assert!(!folders.first().unwrap().exists());
+        while removals.going().is_first {
+            tokio::task::yield_now().await;
+        }
+        assert!(!folders.iter().any(|folder| folder.exists()));
+    }
+
+    #[tokio::test]
+    async fn who_leaves_one_folder_waits_for_one_of_who_leaves_many() {
+        let (spares, many, one): (Arc<Spares>, _, _) = Default::default();
+        let mut busy = spares.removers.acquire_many(4).await.unwrap();
+        let mut theirs = Vec::new();
+        for _ in 0..REMOVALS {
+            theirs.push(leave(&spares, &many).await);
+        }
+        tokio::task::yield_now().await;
+        let own = leave(&spares, &one).await;
+        drop(busy.split(1));
+        while own.exists() {
+            tokio::task::yield_now().await;
+        }
+        assert!(theirs.last().unwrap().exists());
     }
 
     #[tokio::test]
