@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 
 use crate::{
     fault::GuestFault,
@@ -227,7 +230,6 @@ impl Response {
         if step.data.is_empty() {
             return Ok(());
         }
-        // A place is free, for what went before was waited for.
         if step.full {
             return self.hand_over(step.data, timeline);
         }
@@ -254,7 +256,11 @@ impl Response {
     /// Hands a chunk to a connection that has taken all before it.
     fn hand_over(&self, data: Bytes, timeline: &Timeline) -> Result<(), Undelivered> {
         let bytes = data.len();
-        self.wire.frames.try_send(Frame::Data(data)).map_err(|_| Undelivered::Gone)?;
+        // A place is free, unless a guest goes on behind a `write()` that took too long.
+        self.wire.frames.try_send(Frame::Data(data)).map_err(|refused| match refused {
+            TrySendError::Full(_) => Undelivered::TimedOut,
+            TrySendError::Closed(_) => Undelivered::Gone,
+        })?;
         timeline.moved(bytes);
         timeline.progressed();
         Ok(())
