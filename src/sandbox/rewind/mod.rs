@@ -160,15 +160,10 @@ impl Snapshot {
 
     /// What a memory holds now on the pages that are not the image's any more.
     fn keep(&self, span: Span, store: &mut Store<State>) -> Result<Kept, Doubt> {
-        let whole = self.tools.verify.then(|| span.bytes(store).to_vec());
-        let mut kept = Kept { span, places: vec![0; span.pages], saved: Vec::new(), whole };
-        let mut written = Vec::new();
-        self.tools.kernel.copies(span, &mut |pages| written.push(pages))?;
-        charge(store, &written)?;
-        for pages in &written {
-            kept.save(span.bytes(store), pages);
-        }
-        Ok(kept)
+        let mut copies = Vec::new();
+        self.tools.kernel.copies(span, &mut |pages| copies.push(pages))?;
+        charge(store, &copies)?;
+        Ok(Kept::of(span, span.bytes(store), &copies, self.tools.verify))
     }
 
     /// Makes the instance what it was, or says why it cannot.
@@ -205,6 +200,15 @@ impl Drop for Snapshot {
 }
 
 impl Kept {
+    /// What a memory is now, of which these pages are not the image's.
+    fn of(span: Span, memory: &[u8], copies: &[Pages], verify: bool) -> Self {
+        let mut kept = Self { span, places: vec![0; span.pages], saved: Vec::new(), whole: verify.then(|| memory.to_vec()) };
+        for pages in copies {
+            kept.save(memory, pages);
+        }
+        kept
+    }
+
     fn save(&mut self, memory: &[u8], pages: &Pages) {
         for page in pages.clone() {
             if let (Some(bytes), Some(place)) = (memory.get(page * PAGE..(page + 1) * PAGE), self.places.get_mut(page)) {
@@ -219,11 +223,20 @@ impl Kept {
     }
 
     fn restore(&mut self, kernel: &Kernel, store: &mut Store<State>) -> Result<(), Doubt> {
+        let (written, new) = self.written(kernel)?;
+        charge(store, &new)?;
+        self.put_back(self.span.bytes(store), written, &new)
+    }
+
+    /// The pages that were written, and those of them that never were before.
+    fn written(&self, kernel: &Kernel) -> std::io::Result<(Vec<Pages>, Vec<Pages>)> {
         let mut written = Vec::new();
         kernel.written(self.span, &mut |pages| written.push(pages))?;
-        let new: Vec<Pages> = written.iter().flat_map(|pages| runs(pages.clone(), |page| !self.is_saved(page))).collect();
-        charge(store, &new)?;
-        let memory = self.span.bytes(store);
+        let new = written.iter().flat_map(|pages| runs(pages.clone(), |page| !self.is_saved(page))).collect();
+        Ok((written, new))
+    }
+
+    fn put_back(&mut self, memory: &mut [u8], written: Vec<Pages>, new: &[Pages]) -> Result<(), Doubt> {
         for page in written.into_iter().flatten() {
             let place = self.places.get(page).and_then(|place| usize::try_from(*place).ok()?.checked_sub(1));
             let saved = place.and_then(|place| self.saved.get(place * PAGE..(place + 1) * PAGE));
@@ -231,7 +244,7 @@ impl Kept {
                 bytes.copy_from_slice(saved);
             }
         }
-        for pages in &new {
+        for pages in new {
             // What the image has there is seen when what was written is forgotten; then it is kept, and the page written again, so that the
             // next request finds it writable.
             Kernel::forget(memory, pages)?;
@@ -327,7 +340,68 @@ fn runs(pages: Pages, is: impl Fn(usize) -> bool) -> Vec<Pages> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::File, io::Write, os::unix::fs::FileExt};
+
+    use memmap2::{MmapMut, MmapOptions};
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
+
+    const PAGES: usize = 40;
+
+    /// A place in a memory, what is written there, and whether the kernel writes it.
+    type Written = (usize, u8, bool);
+
+    fn writes() -> impl Strategy<Value = Vec<Written>> {
+        vec((0..PAGES * PAGE, 0..4_u8, any::<bool>()), 0..24)
+    }
+
+    fn write(memory: &mut MmapMut, file: &File, writes: &[Written]) {
+        for (place, byte, by_kernel) in writes {
+            if *by_kernel {
+                // The file begins with these numbers.
+                file.read_exact_at(&mut memory[*place..=*place], u64::from(*byte)).unwrap();
+            } else {
+                memory[*place] = *byte;
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn after_any_requests_a_memory_is_what_it_was_when_it_was_new(
+            before in writes(), requests in vec((writes(), any::<bool>()), 1..8), is_image in any::<bool>(),
+        ) {
+            let file = tempfile::tempfile().unwrap();
+            (&file).write_all(&vec![3; PAGES * PAGE]).unwrap();
+            file.write_all_at(&[0, 1, 2, 3], 0).unwrap();
+            for kernel in [true, false].map(|allowed| Kernel::open(allowed).unwrap()) {
+                let options = MmapOptions::new().len(PAGES * PAGE).to_owned();
+                #[expect(unsafe_code, reason = "nobody else has the file")]
+                // SAFETY: the file is this test's own, and nobody changes it while it is mapped.
+                let mut memory = if is_image { unsafe { options.map_copy(&file) } } else { options.map_anon() }.unwrap();
+                write(&mut memory, &file, &before);
+                let new = memory.to_vec();
+                let span = Span::of(&memory).unwrap();
+                let mut copies = Vec::new();
+                kernel.copies(span, &mut |pages| copies.push(pages)).unwrap();
+                let mut kept = Kept::of(span, &memory, &copies, true);
+                kernel.watch(span).unwrap();
+                for (writes, forgets) in &requests {
+                    write(&mut memory, &file, writes);
+                    let (written, unsaved) = kept.written(&kernel).unwrap();
+                    let touched = |place: &usize| written.iter().any(|pages| pages.contains(&(place / PAGE)));
+                    prop_assert!(writes.iter().all(|(place, ..)| touched(place)));
+                    let put_back = kept.put_back(&mut memory, written, &unsaved);
+                    prop_assert!(put_back.is_ok() && *memory == *new, "{:?}: {put_back:?}", kernel.way());
+                    if *forgets {
+                        kernel.protect(span).unwrap();
+                    }
+                }
+                kernel.leave(span);
+            }
+        }
+    }
 
     #[test]
     #[expect(clippy::single_range_in_vec_init, reason = "a run is a range")]
