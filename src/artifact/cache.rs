@@ -191,7 +191,7 @@ impl Artifacts {
                 (place, Next::Serve)
             }
         };
-        Ok(Prepared { code, files, meta: opened.meta, next, not_rewound })
+        Ok(Prepared { code, files, meta: opened.meta, next, not_rewound, kept_bytes: sandbox::kept_bytes(component) })
     }
 
     /// The compiled code of a component whose state can be read.
@@ -292,6 +292,8 @@ pub struct Prepared {
     pub next: Next,
     /// Why its instances cannot be rewound, if that was asked.
     pub not_rewound: Option<String>,
+    /// Bytes that the host keeps of each instance beside its memories and tables.
+    pub kept_bytes: u64,
 }
 
 /// What has to be done with a prepared file.
@@ -319,6 +321,7 @@ impl Prepared {
     fn app_of(&self, engine: &Engine, path: &Path, mut options: AppOptions, start: Start, code: Arc<Code>) -> Result<App, ArtifactFault> {
         options.files.clone_from(&self.files);
         options.not_rewound.clone_from(&self.not_rewound);
+        options.kept_bytes = self.kept_bytes;
         options.plan = self.meta.as_ref().and_then(|meta| meta.plan.clone()).filter(|_| start == Start::EachInstance);
         let place = match &self.next {
             Next::Release { place } if start == Start::Released => place,

@@ -174,7 +174,9 @@ impl ArtifactFault {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::World { fault: BadComponent::Memory { .. }, .. } => "`--memory` gives it more",
-            Self::Invalid { .. } => "it is damaged, or uses a proposal of WebAssembly that wasgi does not offer",
+            Self::Invalid { .. } => {
+                "it is damaged, consists of more than one instance may, or uses a proposal of WebAssembly that wasgi does not offer"
+            }
             Self::World { .. } => "build it with `wasgi build`, or for the world in wit/gateway.wit",
             Self::Unreleased { fault: GuestFault::Raised(_), .. } => "its environment is what `-e` and `--env-file` give, and nothing else",
             Self::Unreleased { .. } => "`--release-cpu`, `--release-timeout` and `--memory` are what it may use",

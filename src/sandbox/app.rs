@@ -90,6 +90,8 @@ pub struct AppOptions {
     pub strictness: Strictness,
     /// Why its instances cannot be rewound, if they cannot.
     pub not_rewound: Option<String>,
+    /// Bytes that the host keeps of each instance beside its memories and tables ([`super::kept_bytes`]).
+    pub kept_bytes: u64,
 }
 
 impl AppOptions {
@@ -110,6 +112,7 @@ impl AppOptions {
             lines: None,
             strictness: Strictness::default(),
             not_rewound: None,
+            kept_bytes: 0,
         }
     }
 

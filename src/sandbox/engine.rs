@@ -14,7 +14,14 @@ use std::{
 
 use wasmtime::{CacheStore, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
-use super::{filesystem::Spares, functions::Functions, idle::Idle, rewind::Rewinder, turns::Turns};
+use super::{
+    filesystem::Spares,
+    footprint::{CORE_INSTANCES, KEPT_BYTES, MEMORIES, TABLE_ELEMENTS, TABLES},
+    functions::Functions,
+    idle::Idle,
+    rewind::Rewinder,
+    turns::Turns,
+};
 use crate::{
     fault::{BusyFault, HostFault},
     limits::Limits,
@@ -25,12 +32,6 @@ const TICK: Duration = Duration::from_millis(2);
 /// Ticks without a guest after which the ticker sleeps. To wake it for each call would cost more than many calls do.
 const QUIET: u32 = 50;
 
-/// A componentize-py component has 14 core instances; others have fewer than 10.
-const CORE_INSTANCES: u32 = 20;
-const TABLES: u32 = 8;
-const MEMORIES: u32 = 4;
-/// A componentize-py component has about 5 700 entries.
-const TABLE_ELEMENTS: usize = 100_000;
 /// Of a place that is free, what stays in memory for the next instance, put back to what its image has: without it each of these pages would
 /// be unmapped, mapped and faulted in again. All that is kept is written anew for each instance, whether the last one has changed it or not:
 /// more than that costs a small guest more than it saves a large one.
@@ -38,8 +39,6 @@ const KEPT_MEMORY: usize = 64 << 10;
 const KEPT_TABLES: usize = 64 << 10;
 /// Free places that keep something.
 const KEPT_PLACES: u32 = 32;
-/// What the host keeps of one instance beside its memories.
-const INSTANCE_BYTES: usize = 32 << 20;
 
 /// The engine, its ticker, and what all its guests share: the places, the order in which they compute, and those that wait for work.
 #[derive(Clone)]
@@ -230,8 +229,8 @@ fn config(limits: &Limits) -> Config {
     pool.max_core_instances_per_component(CORE_INSTANCES);
     pool.max_memories_per_component(MEMORIES);
     pool.max_tables_per_component(TABLES);
-    pool.max_component_instance_size(INSTANCE_BYTES);
-    pool.max_core_instance_size(INSTANCE_BYTES);
+    pool.max_component_instance_size(KEPT_BYTES);
+    pool.max_core_instance_size(KEPT_BYTES);
     pool.table_elements(TABLE_ELEMENTS);
     pool.linear_memory_keep_resident(KEPT_MEMORY);
     pool.table_keep_resident(KEPT_TABLES);

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
-use super::idle::Idle;
+use super::{
+    footprint::{CORE_INSTANCES, MEMORIES, TABLES},
+    idle::Idle,
+};
 use crate::{
     ledger::{Account, Gauge},
     limits::Limits,
@@ -22,7 +25,7 @@ pub(super) struct MemoryLimiter {
     /// The tenant's idle instances give way to one that works.
     idle: Arc<Idle>,
     refused: bool,
-    /// What the host keeps of it beside, to rewind it.
+    /// What the host keeps of it beside.
     kept: usize,
     /// It was refused because of what the tenant's other instances have.
     crowded: bool,
@@ -101,15 +104,15 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn instances(&self) -> usize {
-        32
+        usize::try_from(CORE_INSTANCES).unwrap_or(usize::MAX)
     }
 
     fn tables(&self) -> usize {
-        16
+        usize::try_from(TABLES).unwrap_or(usize::MAX)
     }
 
     fn memories(&self) -> usize {
-        8
+        usize::try_from(MEMORIES).unwrap_or(usize::MAX)
     }
 }
 

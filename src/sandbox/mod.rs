@@ -10,6 +10,7 @@ mod app;
 mod bindings;
 mod engine;
 mod filesystem;
+mod footprint;
 mod functions;
 mod guest;
 mod hostcalls;
@@ -35,6 +36,7 @@ pub use self::{
     app::{App, AppOptions, BadComponent, Isolation, Streams, Strictness},
     engine::Engine,
     filesystem::{Allowance, Folder, Kept, Missing, Storage, open_beneath},
+    footprint::kept_bytes,
     guest::Body,
     hostcalls::{Exchange, Frame, Hints, Input, InputFault, Wire},
     instance::{Answered, Finished, Instance},

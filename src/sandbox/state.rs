@@ -56,7 +56,10 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(RESOURCES).unwrap_or(usize::MAX));
         let meter = Arc::new(Meter::default());
-        let limiter = MemoryLimiter::new(limits, app.options().account.clone(), Arc::clone(app.engine().idle()));
+        let mut limiter = MemoryLimiter::new(limits, app.options().account.clone(), Arc::clone(app.engine().idle()));
+        if !limiter.keep(usize::try_from(app.options().kept_bytes).unwrap_or(usize::MAX)) {
+            return Err(BusyFault::NoInstance.into());
+        }
         Ok(Self { wasi, table, files, limiter, meter, log, given, current: None, _place: place })
     }
 

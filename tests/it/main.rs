@@ -16,6 +16,7 @@ mod framing;
 mod grid;
 mod hostile;
 mod isolation;
+mod kept;
 mod languages;
 mod missing;
 mod pep3333;
