@@ -1,8 +1,14 @@
 //! Static files, served by the host: nothing of a guest runs for them.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::symlink,
+};
 
-use crate::support::{Host, python};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::support::{DEADLINE, Host, python};
 
 fn host(data: &tempfile::TempDir) -> Host {
     Host::serving(&python("tests/apps/static"), &["--data", data.path().to_str().unwrap()])
@@ -116,4 +122,22 @@ fn a_file_wrapper_streams_a_file_that_is_larger_than_the_memory() {
     let reply = host.get("/wrapped");
     assert_eq!((reply.body.len(), reply.whole), (200 << 20, true));
     assert!(host.peak_memory() - before < 64 << 20, "the host grew by {} bytes", host.peak_memory() - before);
+}
+
+/// The time without progress is far off: it is the rate that ends it.
+#[test]
+fn who_takes_a_file_too_slowly_is_broken_off() {
+    let data = tempfile::tempdir().unwrap();
+    fs::create_dir(data.path().join("media")).unwrap();
+    fs::File::create(data.path().join("media/large")).unwrap().set_len(64 << 20).unwrap();
+    let flags = ["--data", data.path().to_str().unwrap(), "--min-rate", "1GiB", "--progress-timeout", "10min"];
+    let host = Host::serving(&python("tests/apps/static"), &flags);
+    let mut stream = host.connect_narrow();
+    stream.write_all(b"GET /media/large HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    let deadline = Timespec::try_from(DEADLINE).unwrap();
+    let ended = poll(&mut [PollFd::new(&stream, PollFlags::empty())], Some(&deadline)).unwrap();
+    assert_eq!(ended, 1, "it is still waited for");
+    let mut taken = Vec::new();
+    assert!(stream.read_to_end(&mut taken).is_err() && taken.len() < 64 << 20, "{} bytes", taken.len());
+    assert_eq!(host.get("/files/a.css").text(), "0123456789\n");
 }
