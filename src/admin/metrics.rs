@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     fault::Outcome,
-    ledger::{BUCKETS, Callers, Counter, Gauge, Ledger},
+    ledger::{Buckets, Callers, Counter, DURATIONS, Gauge, Ledger, PARTS},
     supervisor::{Host, Live, WorkerInfo},
 };
 
@@ -130,14 +130,22 @@ fn apps(page: &mut Page, live: &[Row]) {
     };
     page.family("wasgi_traps_total", "counter", "Guests that ended where they should not.", pick(TRAPS, "trap"));
     page.family("wasgi_limit_hits_total", "counter", "Requests that a limit ended or refused.", pick(LIMITS, "limit"));
-    let seconds = |counter| {
-        live.iter().map(move |(ledger, live)| (labels(live), Duration::from_nanos(ledger.sum(live.site.row, counter)).as_secs_f64()))
+    let seconds = |counters: &'static [Counter]| {
+        live.iter().map(move |(ledger, live)| {
+            let ns = counters.iter().map(|counter| ledger.sum(live.site.row, *counter)).fold(0, u64::wrapping_add);
+            (labels(live), Duration::from_nanos(ns).as_secs_f64())
+        })
     };
     let count = |counter| live.iter().map(move |(ledger, live)| (labels(live), ledger.sum(live.site.row, counter)));
-    page.family("wasgi_guest_cpu_seconds_total", "counter", "CPU time in guests.", seconds(Counter::CpuNs));
-    page.family("wasgi_request_queue_seconds_total", "counter", "Time that requests waited for a place.", seconds(Counter::QueueNs));
+    page.family("wasgi_guest_cpu_seconds_total", "counter", "CPU time in guests.", seconds(&[Counter::CpuNs]));
+    page.family("wasgi_request_queue_seconds_total", "counter", "Time that requests waited for a place.", seconds(&[Counter::QueueNs]));
     page.family("wasgi_requests_admitted_total", "counter", "Requests that got a place.", count(Counter::Admitted));
-    page.family("wasgi_instantiate_seconds_total", "counter", "Time until requests had their instance.", seconds(Counter::StartNs));
+    page.family(
+        "wasgi_instantiate_seconds_total",
+        "counter",
+        "Time until requests had their instance.",
+        seconds(&[Counter::ColdStartNs, Counter::WarmStartNs]),
+    );
     let starts = live.iter().flat_map(|(ledger, live)| {
         [("cold", Counter::ColdStarts), ("warm", Counter::WarmStarts)].map(|(kind, counter)| {
             let [tenant, app, version] = labels(live);
@@ -156,36 +164,52 @@ fn apps(page: &mut Page, live: &[Row]) {
     page.family("http_server_response_body_size_bytes_total", "counter", "Bytes of responses' bodies.", count(Counter::BytesOut));
 }
 
-/// `http.server.request.duration`, of each application, or of all together where there are many.
+/// `http.server.request.duration`, of each application, or of all together where there are many; and its parts, of all together.
 fn durations(page: &mut Page, live: &[Row]) {
-    const NAME: &str = "http_server_request_duration_seconds";
-    page.head(NAME, "histogram", "Time of requests, from the head to the last byte and the end of the guest.");
-    let write = |rows: &[Row], labels: &[(&str, String)], page: &mut Page| {
-        let sum = |counter| rows.iter().map(|(ledger, live)| ledger.sum(live.site.row, counter)).fold(0, u64::wrapping_add);
-        let mut below = 0;
-        let ends = BUCKETS.iter().map(|most| seconds_of(*most)).chain(["+Inf".to_owned()]);
-        for (bucket, end) in ends.enumerate() {
-            below += sum(Counter::Took(bucket));
-            let mut labels = labels.to_vec();
-            labels.push(("le", end));
-            page.sample(&format!("{NAME}_bucket"), &labels, &below);
-        }
-        page.sample(&format!("{NAME}_sum"), labels, &Duration::from_nanos(sum(Counter::DurationNs)).as_secs_f64());
-        page.sample(&format!("{NAME}_count"), labels, &below);
-    };
+    let took = Histogram { name: "http_server_request_duration_seconds", ends: DURATIONS, bucket: Counter::Took, ns: Counter::DurationNs };
+    page.head(took.name, "histogram", "Time of requests, from the head to the last byte and the end of the guest.");
     if live.len() > HISTOGRAMS {
-        write(live, &[], page);
+        took.write(page, live, &[]);
     } else {
         for row in live {
-            write(std::slice::from_ref(row), &labels(&row.1), page);
+            took.write(page, std::slice::from_ref(row), &labels(&row.1));
         }
     }
+    let waited = Histogram { name: "wasgi_request_queue_seconds", ends: PARTS, bucket: Counter::Waited, ns: Counter::QueueNs };
+    page.head(waited.name, "histogram", "Time that requests waited for a place.");
+    waited.write(page, live, &[]);
+    let cold = Histogram { name: "wasgi_instantiate_seconds", ends: PARTS, bucket: Counter::StartedCold, ns: Counter::ColdStartNs };
+    let warm = Histogram { bucket: Counter::StartedWarm, ns: Counter::WarmStartNs, ..cold };
+    page.head(cold.name, "histogram", "Time until requests had their instance.");
+    cold.write(page, live, &[("kind", "cold".to_owned())]);
+    warm.write(page, live, &[("kind", "warm".to_owned())]);
 }
 
-/// Milliseconds as seconds, as Prometheus writes the ends of buckets.
-fn seconds_of(millis: u64) -> String {
-    let text = format!("{}.{:03}", millis / 1_000, millis % 1_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// A histogram that the ledger keeps.
+struct Histogram {
+    name: &'static str,
+    ends: Buckets,
+    /// What counts a bucket.
+    bucket: fn(usize) -> Counter,
+    /// What sums the times.
+    ns: Counter,
+}
+
+impl Histogram {
+    /// Its samples, of these applications together.
+    fn write(&self, page: &mut Page, rows: &[Row], labels: &[(&str, String)]) {
+        let sum = |counter| rows.iter().map(|(ledger, live)| ledger.sum(live.site.row, counter)).fold(0, u64::wrapping_add);
+        let mut below = 0;
+        let ends = self.ends.ends().map(|end| end.as_secs_f64().to_string()).chain(["+Inf".to_owned()]);
+        for (index, end) in ends.enumerate() {
+            below += sum((self.bucket)(index));
+            let mut labels = labels.to_vec();
+            labels.push(("le", end));
+            page.sample(&format!("{}_bucket", self.name), &labels, &below);
+        }
+        page.sample(&format!("{}_sum", self.name), labels, &Duration::from_nanos(sum(self.ns)).as_secs_f64());
+        page.sample(&format!("{}_count", self.name), labels, &below);
+    }
 }
 
 /// The page in the making.
@@ -237,6 +261,9 @@ mod tests {
 
     #[test]
     fn ends_of_buckets_are_seconds() {
-        assert_eq!([5, 10, 750, 1_000, 10_000].map(seconds_of), ["0.005", "0.01", "0.75", "1", "10"]);
+        let ends = |buckets: Buckets| buckets.ends().map(|end| end.as_secs_f64().to_string()).collect::<Vec<_>>();
+        let durations = ["0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25", "0.5", "0.75", "1", "2.5", "5", "7.5", "10"];
+        assert_eq!(ends(DURATIONS), durations);
+        assert_eq!(ends(PARTS)[..4], ["0.00025", "0.0005", "0.001", "0.0025"]);
     }
 }

@@ -1,16 +1,62 @@
 //! One worker's part of a row: what it holds now, what it has counted, and what it used of each rate.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use super::monotonic_ns;
 use crate::fault::Outcome;
 
-/// Upper ends of the histogram of request durations, in milliseconds (OpenTelemetry, `http.server.request.duration`); above the last is a
-/// bucket more.
-pub const BUCKETS: [u64; 14] = [5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000];
+/// Upper ends of the buckets of a histogram; above the last is a bucket more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Buckets([Duration; BUCKETS]);
+
+/// Of request durations (OpenTelemetry, `http.server.request.duration`).
+pub const DURATIONS: Buckets = Buckets::of_ms([5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000]);
+/// Of what is a part of a request: the wait for a place, and for an instance.
+pub const PARTS: Buckets =
+    Buckets::of_us([250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000]);
+
+const BUCKETS: usize = 14;
+
+impl Buckets {
+    const fn of_us(ends: [u64; BUCKETS]) -> Self {
+        let mut all = [Duration::ZERO; BUCKETS];
+        let mut index = 0;
+        while index < BUCKETS {
+            all[index] = Duration::from_micros(ends[index]);
+            index += 1;
+        }
+        Self(all)
+    }
+
+    const fn of_ms(ends: [u64; BUCKETS]) -> Self {
+        let mut us = ends;
+        let mut index = 0;
+        while index < BUCKETS {
+            us[index] *= 1_000;
+            index += 1;
+        }
+        Self::of_us(us)
+    }
+
+    /// The upper ends.
+    pub fn ends(&self) -> impl Iterator<Item = Duration> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// In which one `took` lies.
+    #[must_use]
+    pub fn of(&self, took: Duration) -> usize {
+        self.0.iter().position(|most| took <= *most).unwrap_or(BUCKETS)
+    }
+}
 
 const GAUGES: usize = 9;
-const COUNTERS: usize = 12 + Outcome::ALL.len() + BUCKETS.len() + 1;
+/// Those that are no part of a histogram or of the outcomes.
+const PLAIN: usize = 15;
+const COUNTERS: usize = PLAIN + Outcome::ALL.len() + 4 * (BUCKETS + 1);
 const RATES: usize = 3;
 
 /// What is held now; it is free when the worker dies.
@@ -67,8 +113,10 @@ pub enum Counter {
     ColdStarts,
     /// Instances that were ready.
     WarmStarts,
-    /// Time of starts for a request, in nanoseconds.
-    StartNs,
+    /// Time until requests had an instance that was new, in nanoseconds.
+    ColdStartNs,
+    /// Time until they had one that was ready, in nanoseconds.
+    WarmStartNs,
     /// Bytes of requests' bodies.
     BytesIn,
     /// Bytes of responses' bodies.
@@ -79,10 +127,20 @@ pub enum Counter {
     Rewound,
     /// Instances that were thrown away instead.
     Discarded,
+    /// Bytes that were stored in `/data`; what was counted and not stored after all is taken back, and what was deleted is not.
+    StoredBytes,
+    /// Names that were made there, in the same way.
+    StoredNames,
     /// Requests that ended so.
     Requests(Outcome),
-    /// Requests that took at most so long: an index of [`BUCKETS`], or its length for the rest.
+    /// Requests that took so long: a bucket of [`DURATIONS`].
     Took(usize),
+    /// Requests that waited so long for a place: a bucket of [`PARTS`].
+    Waited(usize),
+    /// Requests whose instance was new, and there after so long: a bucket of [`PARTS`].
+    StartedCold(usize),
+    /// Requests whose instance was ready, in the same way.
+    StartedWarm(usize),
 }
 
 impl Counter {
@@ -95,17 +153,23 @@ impl Counter {
             Self::Admitted,
             Self::ColdStarts,
             Self::WarmStarts,
-            Self::StartNs,
+            Self::ColdStartNs,
+            Self::WarmStartNs,
             Self::BytesIn,
             Self::BytesOut,
             Self::LogBytesDropped,
             Self::Rewound,
             Self::Discarded,
+            Self::StoredBytes,
+            Self::StoredNames,
         ];
-        plain.into_iter().chain(Outcome::ALL.map(Self::Requests)).chain((0..=BUCKETS.len()).map(Self::Took))
+        let histograms = [Self::Took, Self::Waited, Self::StartedCold, Self::StartedWarm];
+        let buckets = histograms.into_iter().flat_map(|histogram| (0..=BUCKETS).map(histogram));
+        plain.into_iter().chain(Outcome::ALL.map(Self::Requests)).chain(buckets)
     }
 
     fn index(self) -> usize {
+        let bucket = |histogram: usize, bucket: usize| PLAIN + Outcome::ALL.len() + histogram * (BUCKETS + 1) + bucket.min(BUCKETS);
         match self {
             Self::CpuNs => 0,
             Self::DurationNs => 1,
@@ -113,14 +177,20 @@ impl Counter {
             Self::Admitted => 3,
             Self::ColdStarts => 4,
             Self::WarmStarts => 5,
-            Self::StartNs => 6,
-            Self::BytesIn => 7,
-            Self::BytesOut => 8,
-            Self::LogBytesDropped => 9,
-            Self::Rewound => 10,
-            Self::Discarded => 11,
-            Self::Requests(outcome) => 12 + outcome.index(),
-            Self::Took(bucket) => 12 + Outcome::ALL.len() + bucket.min(BUCKETS.len()),
+            Self::ColdStartNs => 6,
+            Self::WarmStartNs => 7,
+            Self::BytesIn => 8,
+            Self::BytesOut => 9,
+            Self::LogBytesDropped => 10,
+            Self::Rewound => 11,
+            Self::Discarded => 12,
+            Self::StoredBytes => 13,
+            Self::StoredNames => 14,
+            Self::Requests(outcome) => PLAIN + outcome.index(),
+            Self::Took(index) => bucket(0, index),
+            Self::Waited(index) => bucket(1, index),
+            Self::StartedCold(index) => bucket(2, index),
+            Self::StartedWarm(index) => bucket(3, index),
         }
     }
 }
@@ -234,6 +304,14 @@ mod tests {
         ];
         assert_eq!(gauges.map(Gauge::index), std::array::from_fn::<_, GAUGES, _>(|index| index));
         assert_eq!([Rate::Cpu, Rate::Log, Rate::Traps].map(Rate::index), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_time_lies_in_the_bucket_whose_end_it_does_not_pass() {
+        let ms = |ms| DURATIONS.of(Duration::from_millis(ms));
+        assert_eq!([ms(0), ms(5), ms(6), ms(10_000), ms(10_001)], [0, 0, 1, 13, 14]);
+        assert_eq!([250, 251, 1_000].map(|us| PARTS.of(Duration::from_micros(us))), [0, 1, 2]);
+        assert!([DURATIONS, PARTS].iter().all(|buckets| buckets.ends().is_sorted()));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use rustix::time::{ClockId, clock_gettime};
 use self::cell::Cell;
 pub use self::{
     callers::Callers,
-    cell::{BUCKETS, Counter, Gauge, Rate},
+    cell::{Buckets, Counter, DURATIONS, Gauge, PARTS, Rate},
     segment::Segment,
 };
 
@@ -221,6 +221,11 @@ impl Account {
     /// Counts.
     pub fn count(&self, counter: Counter, amount: u64) {
         self.own().counter(counter).fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes back what this worker has counted in vain.
+    pub fn uncount(&self, counter: Counter, amount: u64) {
+        self.own().counter(counter).fetch_sub(amount, Ordering::Relaxed);
     }
 
     /// What was counted, over all workers.

@@ -193,7 +193,7 @@ impl App {
         let callable = CallablePre::new(pre.clone()).ok();
         let can_settle = RewindablePre::new(pre.clone()).is_ok();
         let pre = bindings::OfferedPre::new(pre).map_err(bad)?;
-        let volumes = Volumes::open(&options.files, &options.storage).map_err(BadComponent::Folder)?;
+        let volumes = Volumes::open(&options.files, &options.storage, &options.usage).map_err(BadComponent::Folder)?;
         let why = match (&options.not_rewound, engine.rewinder().way()) {
             (Some(why), _) => Some(why.as_str()),
             (None, None) => Some("this kernel has neither userfaultfd nor PAGEMAP_SCAN (Linux 6.7)"),

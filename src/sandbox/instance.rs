@@ -16,6 +16,7 @@ use super::{
     app::{App, Isolation},
     bindings::{releasable::Releasable, rewindable::Rewindable},
     engine::Running,
+    filesystem::Tmp,
     guest::{Body, Guest, Returned},
     hostcalls::{Current, Exchange, InputFault, Response},
     meter::{Meter, Piece},
@@ -92,7 +93,8 @@ impl Instance {
         let (limits, generation) = (app.limits(), app.generation());
         let wall = Duration::from_millis(limits.head_wall_ms);
         // Others wait for the same disk.
-        let tmp = match tokio::time::timeout(wall, app.volumes().tmp(app.engine().spares(), limits.tmp_bytes)).await {
+        let tmp = Tmp::take(app.engine().spares(), app.options().account.row(), limits.tmp_bytes);
+        let tmp = match tokio::time::timeout(wall, tmp).await {
             Ok(tmp) => tmp.map_err(|source| HostFault::Io { what: NO_TMP, source })?,
             Err(_) => return Err(BusyFault::NoInstance.into()),
         };

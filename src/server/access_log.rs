@@ -17,7 +17,7 @@ use crate::{
     environ::Head,
     exchange::{Report, Used},
     fault::{Fault, Outcome},
-    ledger::{BUCKETS, Counter},
+    ledger::{Counter, DURATIONS, PARTS},
 };
 
 /// Where the lines go.
@@ -148,17 +148,23 @@ impl Drop for Reporter {
 fn count(site: &Site, written: &Written, outcome: Outcome, took: Duration) {
     let Written { bytes, queue, used, .. } = written;
     let usage = site.usage();
-    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let bucket = BUCKETS.iter().position(|most| millis < *most || took == Duration::from_millis(*most)).unwrap_or(BUCKETS.len());
     usage.count(Counter::Requests(outcome), 1);
-    usage.count(Counter::Took(bucket), 1);
+    usage.count(Counter::Took(DURATIONS.of(took)), 1);
+    usage.count(Counter::Waited(PARTS.of(*queue)), 1);
     usage.count(Counter::DurationNs, nanos(took));
     usage.count(Counter::QueueNs, nanos(*queue));
     usage.count(Counter::BytesIn, used.bytes_in);
     usage.count(Counter::BytesOut, *bytes);
     if used.start > Duration::ZERO {
-        usage.count(if used.cold { Counter::ColdStarts } else { Counter::WarmStarts }, 1);
-        usage.count(Counter::StartNs, nanos(used.start));
+        let bucket = PARTS.of(used.start);
+        let (starts, ns, started) = if used.cold {
+            (Counter::ColdStarts, Counter::ColdStartNs, Counter::StartedCold(bucket))
+        } else {
+            (Counter::WarmStarts, Counter::WarmStartNs, Counter::StartedWarm(bucket))
+        };
+        usage.count(starts, 1);
+        usage.count(ns, nanos(used.start));
+        usage.count(started, 1);
     }
     if matches!(outcome, Outcome::Trap | Outcome::CpuLimit | Outcome::MemoryLimit | Outcome::StartingFailed) {
         site.broke();

@@ -9,6 +9,7 @@ use std::{
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
 use super::volume::Allowance;
+use crate::ledger::{Account, Counter};
 
 /// What a new name costs: an inode and its entry.
 pub(super) const NAME_BYTES: u64 = 4 << 10;
@@ -25,7 +26,7 @@ pub(super) enum Quota {
     /// Everything that is written in an instance's life, never credited: an unlinked file that is still open uses disk too, and nobody
     /// sees it.
     Life(Mutex<Life>),
-    /// What is stored, over all instances: growth is charged, and what was deleted is found by counting again.
+    /// What is stored, over all instances of all workers: growth is charged, and what was deleted is found by counting again.
     Stored(Mutex<Stored>),
 }
 
@@ -38,14 +39,16 @@ pub(super) struct Life {
     folders: u64,
 }
 
-/// What a volume holds.
+/// What a volume holds: what was there when it was counted, and what all workers have made it grow by since.
 #[derive(Debug)]
 pub(super) struct Stored {
     folder: PathBuf,
     limit: u64,
     most_names: u64,
-    bytes: u64,
-    names: u64,
+    /// Has the growth.
+    account: Account,
+    /// What was there, less what had grown until then: bytes and names.
+    before: (u64, u64),
     counted: Option<Instant>,
     /// Files that guests hold open: without a name they use disk all the same.
     open: Vec<Weak<std::fs::File>>,
@@ -64,13 +67,13 @@ impl Quota {
         Self::Life(Mutex::new(Life { limit, ..Life::default() }))
     }
 
-    /// Counts what lies in `folder`.
-    pub(super) fn stored(folder: PathBuf, limit: u64, names: u64, allowance: Allowance) -> Self {
-        let mut stored = Stored { folder, limit, most_names: names, bytes: 0, names: 0, counted: None, open: Vec::new() };
+    /// Counts what lies in `folder`. What it grows by is kept in `account`, which all workers share.
+    pub(super) fn stored(folder: PathBuf, limit: u64, names: u64, allowance: Allowance, account: Account) -> Self {
+        let mut stored = Stored { folder, limit, most_names: names, account, before: (0, 0), counted: None, open: Vec::new() };
         stored.count();
         if allowance == Allowance::Growth {
-            stored.limit = limit.saturating_add(stored.bytes);
-            stored.most_names = names.saturating_add(stored.names);
+            let (bytes, names) = stored.held();
+            (stored.limit, stored.most_names) = (stored.limit.saturating_add(bytes), stored.most_names.saturating_add(names));
         }
         Self::Stored(Mutex::new(stored))
     }
@@ -106,10 +109,7 @@ impl Quota {
                 let mut life = lock(life);
                 (life.bytes, life.names) = (life.bytes.saturating_sub(NAME_BYTES), life.names.saturating_sub(1));
             }
-            Self::Stored(stored) => {
-                let mut stored = lock(stored);
-                (stored.bytes, stored.names) = (stored.bytes.saturating_sub(NAME_BYTES), stored.names.saturating_sub(1));
-            }
+            Self::Stored(stored) => lock(stored).take_back(NAME_BYTES, 1),
         }
     }
 
@@ -197,19 +197,46 @@ impl Stored {
         if self.admit(bytes, names) { Ok(()) } else { full() }
     }
 
-    fn admit(&mut self, bytes: u64, names: u64) -> bool {
-        let (all, count) = (self.bytes.saturating_add(bytes), self.names.saturating_add(names));
+    fn admit(&self, bytes: u64, names: u64) -> bool {
         // Nothing new is nothing to refuse, however full the volume is.
-        let fits = bytes == 0 && names == 0 || all <= self.limit && count <= self.most_names;
-        if fits {
-            (self.bytes, self.names) = (all, count);
+        if bytes == 0 && names == 0 {
+            return true;
+        }
+        if bytes > self.limit {
+            return false;
+        }
+        // Charged first: of two workers that want the last room, one sees the other.
+        self.account.count(Counter::StoredBytes, bytes);
+        self.account.count(Counter::StoredNames, names);
+        let (all, count) = self.held();
+        let fits = all <= self.limit && count <= self.most_names;
+        if !fits {
+            self.take_back(bytes, names);
         }
         fits
+    }
+
+    fn take_back(&self, bytes: u64, names: u64) {
+        self.account.uncount(Counter::StoredBytes, bytes);
+        self.account.uncount(Counter::StoredNames, names);
+    }
+
+    /// What all workers have charged: sums that go round.
+    fn grown(&self) -> (u64, u64) {
+        (self.account.sum(Counter::StoredBytes), self.account.sum(Counter::StoredNames))
+    }
+
+    /// Bytes and names that it holds, as far as is known.
+    fn held(&self) -> (u64, u64) {
+        let ((bytes, names), (more_bytes, more_names)) = (self.before, self.grown());
+        (bytes.wrapping_add(more_bytes), names.wrapping_add(more_names))
     }
 
     /// What lies there now, and what is open without a name. What cannot be looked at is not forgotten: the counts then only grow.
     fn count(&mut self) {
         let (mut bytes, mut names, mut whole) = (0_u64, 0_u64, true);
+        // What is charged while it is counted may be counted twice, and is never missed.
+        let grown = self.grown();
         for entry in walkdir::WalkDir::new(&self.folder).min_depth(1) {
             let Ok(entry) = entry else {
                 whole = false;
@@ -225,15 +252,18 @@ impl Stored {
             bytes = bytes.saturating_add(nameless.map_or(0, |status| status.len()));
         }
         if !whole {
-            (bytes, names) = (bytes.max(self.bytes), names.max(self.names));
+            let (known_bytes, known_names) = self.held();
+            (bytes, names) = (bytes.max(known_bytes), names.max(known_names));
         }
-        (self.bytes, self.names, self.counted) = (bytes, names, Some(Instant::now()));
+        self.before = (bytes.wrapping_sub(grown.0), names.wrapping_sub(grown.1));
+        self.counted = Some(Instant::now());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Ledger;
 
     const FULL: Result<(), ErrorCode> = Err(ErrorCode::InsufficientSpace);
 
@@ -266,7 +296,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         std::fs::write(&file, vec![0; 1_000]).unwrap();
-        let quota = Quota::stored(folder.path().to_owned(), 2 * NAME_BYTES, 10, Allowance::All);
+        let quota = Quota::stored(folder.path().to_owned(), 2 * NAME_BYTES, 10, Allowance::All, Account::alone());
         let room = NAME_BYTES - 1_000;
         assert_eq!([quota.write(1_000, 0, || 1_000), quota.write(room, 1_000, || 1_000)], [Ok(()), Ok(())]);
         assert_eq!(quota.write(1, 0, || 0), FULL, "full, and counted a moment ago");
@@ -280,7 +310,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, vec![0; 1_000]).unwrap();
-        let quota = Quota::stored(folder.path().to_owned(), 1_500, 10, Allowance::All);
+        let quota = Quota::stored(folder.path().to_owned(), 1_500, 10, Allowance::All, Account::alone());
         let file = Arc::new(std::fs::File::open(&path).unwrap());
         quota.opened(&file);
         std::fs::remove_file(&path).unwrap();
@@ -297,7 +327,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "").unwrap();
         let names = |allowance| {
-            let quota = Quota::stored(folder.path().to_owned(), u64::MAX, 2, allowance);
+            let quota = Quota::stored(folder.path().to_owned(), u64::MAX, 2, allowance, Account::alone());
             [quota.name(), quota.name(), quota.name()]
         };
         assert_eq!(names(Allowance::All), [Ok(()), FULL, FULL]);
@@ -305,9 +335,29 @@ mod tests {
     }
 
     #[test]
+    fn workers_share_what_is_left_under_and_at_the_limit_and_not_over_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::shared(1, 2).unwrap().0;
+        let quota = |worker| Quota::stored(folder.path().to_owned(), 10_000, 2, Allowance::All, ledger.account(0, worker).unwrap());
+        let (first, second) = (quota(0), quota(1));
+        assert_eq!([first.write(5_000, 0, || 0), second.write(4_999, 0, || 0), first.write(2, 0, || 0)], [Ok(()), Ok(()), FULL]);
+        assert_eq!([second.write(1, 0, || 0), first.write(1, 0, || 0), first.write(0, 0, || 0)], [Ok(()), FULL, Ok(())]);
+        // Counted again, there is nothing: what was charged was never written. Each sees that of itself alone.
+        let forget = |quota: &Quota| match quota {
+            Quota::Stored(stored) => lock(stored).counted = None,
+            Quota::Life(_) => panic!(),
+        };
+        forget(&first);
+        assert_eq!([first.name(), second.name()], [Ok(()), FULL]);
+        first.not_named();
+        forget(&second);
+        assert_eq!([second.name(), first.name(), first.name()], [Ok(()), Ok(()), FULL]);
+    }
+
+    #[test]
     fn what_cannot_be_counted_is_not_forgotten() {
         let folder = tempfile::tempdir().unwrap();
-        let quota = Quota::stored(folder.path().to_owned(), 10_000, 10, Allowance::All);
+        let quota = Quota::stored(folder.path().to_owned(), 10_000, 10, Allowance::All, Account::alone());
         assert_eq!(quota.write(9_000, 0, || 0), Ok(()));
         let Quota::Stored(stored) = &quota else { panic!() };
         // A folder that is not there any more cannot be looked at.

@@ -5,7 +5,7 @@
 //! serves: folders that lie in the same one are made and removed one after the other, and where the disk has much to write each may take long.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fs::FileTimes,
     io,
     path::Path,
@@ -34,9 +34,9 @@ const FEW: u64 = 64;
 /// Folders that wait for an instance, at most; and how many are made ahead.
 const SPARES: usize = 128;
 const AHEAD: usize = 8;
-/// Folders of an application that are being removed, before its next instance waits for that: what it writes must not grow faster than it goes.
+/// Folders of a tenant that are being removed, before his next instance waits for that: what he writes must not grow faster than it goes.
 const REMOVALS: usize = 16;
-/// Removals that run at once, of all applications together: the threads for file calls are more, and must be there for these.
+/// Removals that run at once, of all tenants together: the threads for file calls are more, and must be there for these.
 const REMOVERS: usize = 4;
 
 /// Folders that no guest has touched. None is open: a burst must not leave its descriptors behind.
@@ -46,17 +46,25 @@ pub(in crate::sandbox) struct Spares {
     makes: AtomicBool,
     /// What is removed is removed in turns.
     removers: Arc<Semaphore>,
+    /// What of each tenant is to be removed, by his row in the ledger.
+    removals: Mutex<HashMap<usize, Arc<Removals>>>,
 }
 
 impl Default for Spares {
     fn default() -> Self {
-        Self { folders: Mutex::default(), makes: AtomicBool::default(), removers: Arc::new(Semaphore::new(REMOVERS)) }
+        let removers = Arc::new(Semaphore::new(REMOVERS));
+        Self { folders: Mutex::default(), makes: AtomicBool::default(), removers, removals: Mutex::default() }
     }
 }
 
 impl Spares {
     fn folders(&self) -> MutexGuard<'_, Vec<TempDir>> {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn removals(&self, tenant: usize) -> Arc<Removals> {
+        let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(removals.entry(tenant).or_default())
     }
 
     /// Keeps one that was not touched, unless there are enough. True: there are few.
@@ -89,9 +97,9 @@ impl Spares {
     }
 }
 
-/// Folders of one application that are to be removed: one after the other, so that who fills many takes no more turns than another.
+/// Folders of one tenant that are to be removed: one after the other, so that who fills many takes no more turns than another.
 #[derive(Debug, Default)]
-pub(super) struct Removals {
+struct Removals {
     going: Mutex<Going>,
     fewer: Notify,
 }
@@ -132,16 +140,7 @@ impl Removals {
             !std::mem::replace(&mut going.is_first, true)
         };
         if begins {
-            drop(runtime.spawn(Arc::clone(self).remove_all(Arc::clone(turns))));
-        }
-    }
-
-    async fn remove_all(self: Arc<Self>, turns: Arc<Semaphore>) {
-        while let Some(folder) = self.next() {
-            // Who waits for a turn is served in the order of coming.
-            let turn = turns.acquire().await;
-            drop(spawn_blocking(move || drop(folder)).await);
-            drop(turn);
+            drop(runtime.spawn(Remover { removals: Arc::clone(self), is_done: false }.remove_all(Arc::clone(turns))));
         }
     }
 
@@ -154,6 +153,33 @@ impl Removals {
         };
         self.fewer.notify_waiters();
         next
+    }
+}
+
+/// Who removes a tenant's folders. Broken off, it leaves those that there are to the next.
+struct Remover {
+    removals: Arc<Removals>,
+    is_done: bool,
+}
+
+impl Remover {
+    async fn remove_all(mut self, turns: Arc<Semaphore>) {
+        while let Some(folder) = self.removals.next() {
+            // Who waits for a turn is served in the order of coming.
+            let turn = turns.acquire().await;
+            drop(spawn_blocking(move || drop(folder)).await);
+            drop(turn);
+        }
+        self.is_done = true;
+    }
+}
+
+impl Drop for Remover {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.removals.going().is_first = false;
+            self.removals.fewer.notify_waiters();
+        }
     }
 }
 
@@ -180,12 +206,13 @@ pub(in crate::sandbox) struct Tmp {
 }
 
 impl Tmp {
-    /// An empty one.
-    pub(super) async fn take(spares: &Arc<Spares>, removals: &Arc<Removals>, limit: u64) -> io::Result<Self> {
+    /// An empty one, for an instance of a tenant; who waits for it holds nothing yet.
+    pub(in crate::sandbox) async fn take(spares: &Arc<Spares>, tenant: usize, limit: u64) -> io::Result<Self> {
+        let removals = spares.removals(tenant);
         removals.few().await;
         let folder = Some(spares.take().await?);
         let quota = Arc::new(Quota::life(limit));
-        Ok(Self { folder, quota, touched: false, spares: Arc::clone(spares), removals: Arc::clone(removals) })
+        Ok(Self { folder, quota, touched: false, spares: Arc::clone(spares), removals })
     }
 
     /// The folder that the guest sees.
@@ -243,7 +270,7 @@ mod tests {
     use super::*;
 
     async fn of(spares: &Arc<Spares>) -> Tmp {
-        Tmp::take(spares, &Arc::default(), 1 << 20).await.unwrap()
+        Tmp::take(spares, 0, 1 << 20).await.unwrap()
     }
 
     fn path(tmp: &Tmp) -> std::path::PathBuf {
@@ -274,8 +301,8 @@ mod tests {
         assert!((AHEAD..=AHEAD + 1).contains(&ready), "{ready}");
     }
 
-    async fn leave(spares: &Arc<Spares>, removals: &Arc<Removals>) -> std::path::PathBuf {
-        let mut tmp = Tmp::take(spares, removals, 1 << 20).await.unwrap();
+    async fn leave(spares: &Arc<Spares>, tenant: usize) -> std::path::PathBuf {
+        let mut tmp = Tmp::take(spares, tenant, 1 << 20).await.unwrap();
         tmp.touch();
         path(&tmp)
     }
@@ -286,19 +313,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_that_was_touched_goes_and_the_next_instance_waits_while_many_are_going() {
-        let (spares, removals): (Arc<Spares>, _) = Default::default();
-        let busy = spares.removers.acquire_many(4).await.unwrap();
+        let spares = Arc::<Spares>::default();
+        let busy = spares.removers.acquire_many(u32::try_from(REMOVERS).unwrap()).await.unwrap();
         let mut folders = Vec::new();
         for _ in 0..REMOVALS {
-            folders.push(leave(&spares, &removals).await);
+            folders.push(leave(&spares, 0).await);
         }
-        let mut waiting = Box::pin(Tmp::take(&spares, &removals, 1 << 20));
+        let mut waiting = Box::pin(Tmp::take(&spares, 0, 1 << 20));
         assert!(is_pending(&mut waiting).await);
         assert!(folders.iter().all(|folder| folder.exists()));
         drop(busy);
         drop(waiting.await.unwrap());
         assert!(!folders.first().unwrap().exists());
-        while removals.going().is_first {
+        while spares.removals(0).going().is_first {
             tokio::task::yield_now().await;
         }
         assert!(!folders.iter().any(|folder| folder.exists()));
@@ -306,19 +333,53 @@ mod tests {
 
     #[tokio::test]
     async fn who_leaves_one_folder_waits_for_one_of_who_leaves_many() {
-        let (spares, many, one): (Arc<Spares>, _, _) = Default::default();
-        let mut busy = spares.removers.acquire_many(4).await.unwrap();
+        let spares = Arc::<Spares>::default();
+        let mut busy = spares.removers.acquire_many(u32::try_from(REMOVERS).unwrap()).await.unwrap();
         let mut theirs = Vec::new();
         for _ in 0..REMOVALS {
-            theirs.push(leave(&spares, &many).await);
+            theirs.push(leave(&spares, 0).await);
         }
         tokio::task::yield_now().await;
-        let own = leave(&spares, &one).await;
+        let own = leave(&spares, 1).await;
         drop(busy.split(1));
         while own.exists() {
             tokio::task::yield_now().await;
         }
         assert!(theirs.last().unwrap().exists());
+    }
+
+    #[tokio::test]
+    async fn so_many_are_removed_at_once_and_no_more() {
+        let spares = Arc::<Spares>::default();
+        let busy = spares.removers.acquire_many(u32::try_from(REMOVERS).unwrap()).await.unwrap();
+        let mut folders = Vec::new();
+        for tenant in 0..=REMOVERS {
+            folders.push(leave(&spares, tenant).await);
+        }
+        tokio::task::yield_now().await;
+        drop(busy);
+        // Without a look at what has ended, no turn is given back.
+        tokio::task::yield_now().await;
+        assert_eq!(spares.removers.available_permits(), 0);
+        while folders.iter().any(|folder| folder.exists()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[test]
+    fn removals_that_were_broken_off_go_on_with_the_next() {
+        let spares = Arc::<Spares>::default();
+        let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let broken = runtime();
+        let first = broken.block_on(leave(&spares, 0));
+        drop(broken);
+        assert!(!spares.removals(0).going().is_first);
+        runtime().block_on(async {
+            let second = leave(&spares, 0).await;
+            while first.exists() || second.exists() {
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     #[tokio::test]

@@ -18,8 +18,9 @@ use wasmtime_wasi::{
 use super::{
     beneath::{Missing, open_beneath},
     quota::Quota,
-    tmp::{Removals, Spares, Tmp},
+    tmp::Tmp,
 };
+use crate::ledger::Account;
 
 /// How long the locks of a dropped instance wait for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(30);
@@ -167,26 +168,20 @@ impl Files {
 #[derive(Clone, Default)]
 pub(in crate::sandbox) struct Volumes {
     all: Vec<Volume>,
-    removals: Arc<Removals>,
 }
 
 impl Volumes {
-    /// Opens `read_only`, and what may be kept.
-    pub(in crate::sandbox) fn open(read_only: &[Folder], storage: &[Storage]) -> io::Result<Self> {
+    /// Opens `read_only`, and what may be kept; what that grows by is kept in `usage`.
+    pub(in crate::sandbox) fn open(read_only: &[Folder], storage: &[Storage], usage: &Account) -> io::Result<Self> {
         let mut volumes = read_only.iter().map(Volume::read_only).collect::<io::Result<Vec<_>>>()?;
         volumes.push(Volume::root()?);
         for Storage { root, folders, limit, names, allowance } in storage {
-            let quota = Arc::new(Quota::stored(root.clone(), *limit, *names, *allowance));
+            let quota = Arc::new(Quota::stored(root.clone(), *limit, *names, *allowance, usage.clone()));
             for kept in folders {
                 volumes.push(Volume::stored(root, kept, Arc::clone(&quota))?);
             }
         }
-        Ok(Self { all: volumes, removals: Arc::default() })
-    }
-
-    /// A `/tmp` for an instance; who waits for it holds nothing yet.
-    pub(in crate::sandbox) async fn tmp(&self, spares: &Arc<Spares>, bytes: u64) -> io::Result<Tmp> {
-        Tmp::take(spares, &self.removals, bytes).await
+        Ok(Self { all: volumes })
     }
 }
 
