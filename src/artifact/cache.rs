@@ -153,6 +153,7 @@ impl Artifacts {
         let bytes = read(path, &options.limits)?;
         let opened = Opened::of(path, &bytes)?;
         let component = opened.parts.component;
+        let kept_bytes = sandbox::kept_bytes(component).map_err(|fault| ArtifactFault::Heavy { path: path.to_owned(), fault })?;
         let files = match opened.parts.bundle {
             // What may be written stands where the bundle has the same.
             Some(bundle) => {
@@ -191,7 +192,7 @@ impl Artifacts {
                 (place, Next::Serve)
             }
         };
-        Ok(Prepared { code, files, meta: opened.meta, next, not_rewound, kept_bytes: sandbox::kept_bytes(component) })
+        Ok(Prepared { code, files, meta: opened.meta, next, not_rewound, kept_bytes })
     }
 
     /// The compiled code of a component whose state can be read.

@@ -16,12 +16,15 @@ use super::{
     ArtifactFault, Artifacts,
     cache::{digest, engine_name},
 };
-use crate::sandbox::{self, Code, Engine, Isolation};
+use crate::sandbox::{self, Code, Engine, Heavy, Isolation};
 
 /// The folder of the libraries.
 pub(super) const LIBRARIES: &str = "libraries";
 /// The ending of the list of libraries beside code.
 pub(super) const LIST: &str = "libraries";
+/// Bytes of the heap that loaded code may take in each process: wasmtime's tables of its names and types, of which a few bytes of a component
+/// can stand for many. Interpreters of Python take 3 MiB.
+const LOADED_BYTES: usize = 32 << 20;
 /// The ending of the lines beside code.
 pub(super) const LINES: &str = "lines";
 
@@ -160,7 +163,22 @@ impl Artifacts {
             None => drop(fs::remove_file(lines_of(place))),
         }
         self.write(place, &code).map_err(kept)?;
-        self.codes().load(engine, place).map_err(wrong)
+        // What each process that serves it will keep, as it is here.
+        let measured = || {
+            let before = heap();
+            let code = self.codes().load(engine, place).map_err(wrong)?;
+            Ok::<_, ArtifactFault>((code, heap().saturating_sub(before)))
+        };
+        let (mut code, mut found) = measured()?;
+        if found > LOADED_BYTES {
+            // Unless another thread has taken it meanwhile.
+            (code, found) = measured()?;
+        }
+        if found <= LOADED_BYTES {
+            return Ok(code);
+        }
+        fs::remove_file(place).map_err(kept)?;
+        Err(ArtifactFault::Heavy { path: path.to_owned(), fault: Heavy::Code { found, limit: LOADED_BYTES } })
     }
 
     /// The file of a library's code, which is compiled unless it is there.
@@ -174,6 +192,14 @@ impl Artifacts {
         Self::touch(&file);
         Ok(name)
     }
+}
+
+/// Bytes of this process's heap that are in use.
+#[expect(unsafe_code, reason = "a call of the C library; see the proof")]
+fn heap() -> usize {
+    // SAFETY: mallinfo2(3) takes nothing and returns numbers; it locks each arena while it looks.
+    let info = unsafe { libc::mallinfo2() };
+    info.uordblks.saturating_add(info.hblkhd)
 }
 
 /// The libraries that the code at `place` is made of, in the cache in `folder`.
@@ -251,6 +277,26 @@ pub(super) mod tests {
                  (core instance (instantiate $library (with "env" (instance $main)))))"#
         );
         wat::parse_str(text).unwrap()
+    }
+
+    #[test]
+    fn code_that_takes_too_much_of_each_process_is_refused_and_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Artifacts::new(folder.path().join("cache")).unwrap();
+        let engine = Engine::new(&Limits { worker_instances: 1, ..Limits::default() }).unwrap();
+        // Each export of an instance has a copy of all that it exports.
+        let names: String = (0..600).fold(String::new(), |text, index| text + &format!("(export \"n{index}\" (type $t))"));
+        let compiled = |exports: usize| {
+            let copies = (0..exports).fold(String::new(), |text, index| text + &format!("(export \"e{index}\" (instance $i))"));
+            let component = wat::parse_str(format!("(component (type $t u32) (instance $i {names}) {copies})")).unwrap();
+            let place = folder.path().join(format!("cache/code/{exports}"));
+            let made = cache.compiled(&engine, Path::new("app.wasm"), (&place, Linking::Whole), &component).map(drop);
+            (made, place.exists())
+        };
+        assert!(matches!(compiled(2), (Ok(()), true)));
+        let (made, is_kept) = compiled(600);
+        let Err(ArtifactFault::Heavy { fault: Heavy::Code { found, limit }, .. }) = made else { panic!("{made:?}") };
+        assert!(found > limit && !is_kept, "{found}");
     }
 
     fn names(cache: &Artifacts, part: &str) -> Vec<String> {

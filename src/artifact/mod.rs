@@ -35,7 +35,7 @@ pub use self::{
 use crate::{
     fault::GuestFault,
     limits::Limits,
-    sandbox::{App, BadComponent, Plan, Report},
+    sandbox::{App, BadComponent, Heavy, Plan, Report},
 };
 
 /// What a builder may say: bytes of it, and entries of a list that the host keeps.
@@ -147,6 +147,14 @@ pub enum ArtifactFault {
         /// wasmtime's own words.
         detail: String,
     },
+    /// Too much would be kept of each of its instances.
+    #[error("{path} is refused: {fault}")]
+    Heavy {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        fault: Heavy,
+    },
     /// It has another world, or a folder that it is to see is not there.
     #[error("{path}: {fault}")]
     World {
@@ -176,6 +184,9 @@ impl ArtifactFault {
             Self::World { fault: BadComponent::Memory { .. }, .. } => "`--memory` gives it more",
             Self::Invalid { .. } => {
                 "it is damaged, consists of more than one instance may, or uses a proposal of WebAssembly that wasgi does not offer"
+            }
+            Self::Heavy { .. } => {
+                "its functions, globals, segments, instances, types and exports count; no compiler that we know writes so many"
             }
             Self::World { .. } => "build it with `wasgi build`, or for the world in wit/gateway.wit",
             Self::Unreleased { fault: GuestFault::Raised(_), .. } => "its environment is what `-e` and `--env-file` give, and nothing else",

@@ -134,6 +134,7 @@ pub(super) fn unloaded(error: &ArtifactFault) -> Failure {
         | ArtifactFault::Shape { .. }
         | ArtifactFault::Bundle { .. }
         | ArtifactFault::Invalid { .. }
+        | ArtifactFault::Heavy { .. }
         | ArtifactFault::World { .. }
         | ArtifactFault::Cache(_) => failure,
     }

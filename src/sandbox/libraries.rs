@@ -17,8 +17,6 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
-use super::footprint::{KEPT_BYTES, counted};
-
 /// What the names of imported modules begin with; the digits behind it are SHA-256.
 const NAME: &str = "wasgi-library-x";
 /// Less code than this is not worth a file of its own.
@@ -67,8 +65,6 @@ fn import_name(digest: &str) -> String {
 
 /// Takes the libraries out of `component`; `None`: it has none. `digest` names a module by its bytes, in hexadecimal digits.
 pub fn split(component: &[u8], digest: impl Fn(&[u8]) -> String) -> Option<Split<'_>> {
-    // Of what is imported, wasmtime does not count what it keeps.
-    counted(component).filter(|bytes| *bytes <= KEPT_BYTES)?;
     // What cannot be read is the compiler's to refuse.
     divided(component, digest).ok().flatten()
 }

@@ -36,7 +36,7 @@ pub use self::{
     app::{App, AppOptions, BadComponent, Isolation, Streams, Strictness},
     engine::Engine,
     filesystem::{Allowance, Folder, Kept, Missing, Storage, open_beneath},
-    footprint::kept_bytes,
+    footprint::{Heavy, kept_bytes},
     guest::Body,
     hostcalls::{Exchange, Frame, Hints, Input, InputFault, Wire},
     instance::{Answered, Finished, Instance},

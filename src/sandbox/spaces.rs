@@ -23,6 +23,8 @@ pub(super) struct Spaces {
     pub named: Vec<(u32, String)>,
     /// Whether a component within it has core modules of its own.
     pub is_nested: bool,
+    /// Whether a core module has a second index: it is exported, or taken of an instance.
+    pub is_handed: bool,
 }
 
 impl Spaces {
@@ -68,7 +70,9 @@ impl Spaces {
                 }
                 Payload::ComponentExportSection(exports) => {
                     for export in exports {
-                        spaces.add(export?.kind);
+                        let kind = export?.kind;
+                        spaces.is_handed |= kind == Kind::Module;
+                        spaces.add(kind);
                     }
                 }
                 Payload::ComponentTypeSection(types) => spaces.types += types.count(),
@@ -93,7 +97,10 @@ impl Spaces {
         match alias {
             ComponentAlias::CoreInstanceExport { kind: ExternalKind::Func, .. } => self.core_funcs += 1,
             ComponentAlias::CoreInstanceExport { kind: ExternalKind::Memory, .. } => self.core_memories += 1,
-            ComponentAlias::InstanceExport { kind, .. } => self.add(*kind),
+            ComponentAlias::InstanceExport { kind, .. } => {
+                self.is_handed |= *kind == Kind::Module;
+                self.add(*kind);
+            }
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => self.types += 1,
             ComponentAlias::CoreInstanceExport { .. } | ComponentAlias::Outer { .. } => {}
         }

@@ -139,6 +139,7 @@ fn traceback(error: &ArtifactFault) -> String {
         | ArtifactFault::Shape { .. }
         | ArtifactFault::Bundle { .. }
         | ArtifactFault::Invalid { .. }
+        | ArtifactFault::Heavy { .. }
         | ArtifactFault::World { .. }
         | ArtifactFault::Cache(_) => String::new(),
     }

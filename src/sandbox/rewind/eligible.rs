@@ -26,6 +26,9 @@ pub enum Ineligible {
     /// A component within it has core modules.
     #[error("a component within it has core modules of its own")]
     Nested,
+    /// A core module of its has a second name.
+    #[error("it exports a core module, or takes one of an instance")]
+    Handed,
     /// It has an export that is the host's own.
     #[error("it has exports whose names begin with `wasgi-rewind-`, which are the host's own")]
     Name,

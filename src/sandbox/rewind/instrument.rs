@@ -47,6 +47,9 @@ pub(super) fn instrument(component: &[u8]) -> Result<Vec<u8>, Ineligible> {
     if spaces.is_nested {
         return Err(Ineligible::Nested);
     }
+    if spaces.is_handed {
+        return Err(Ineligible::Handed);
+    }
     let modules = spaces.core_modules.iter().map(|range| Changing::of(component.get(range.clone()).unwrap_or_default()));
     let modules: Vec<_> = modules.collect::<Result<_, _>>()?;
     let mut rewritten = rewritten(component, &modules)?;
