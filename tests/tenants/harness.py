@@ -72,10 +72,15 @@ class Host:
         return (self.folder / "log").read_text(errors="replace")
 
     def tenant_log(self, tenant, since=None):
-        """A tenant's log, or what has come since a mark: all of the file, if it is another one by now."""
-        path = self.folder / "state" / "logs" / f"{tenant}.log"
-        text = path.read_text(errors="replace") if path.exists() else ""
-        return text[since[1]:] if since and text.startswith(since[0]) else text
+        """A tenant's log; or what has come since a mark, of which a part may be in the file before: a flood fills more than one."""
+        files = [self.folder / "state" / "logs" / f"{tenant}.log{older}" for older in (".1", "")]
+        older, text = [file.read_text(errors="replace") if file.exists() else "" for file in files]
+        if not since:
+            return text
+        if since[0] and text.startswith(since[0]):
+            return text[since[1]:]
+        # Where the mark is in neither, or was made before there was a log, both have come behind it.
+        return (older[since[1]:] if older.startswith(since[0]) else older) + text
 
     def log_mark(self, tenant):
         """How a tenant's log begins, which has a time in it, and how long it is."""
@@ -262,6 +267,9 @@ class Table:
     def row(self, *cells, good=True):
         text = "  ".join(str(cell)[:width].ljust(width) for cell, (_, width) in zip(cells, self.columns))
         print(text.rstrip() + ("" if good else "   <-- BAD"), flush=True)
+        if not good:
+            for cell in (str(cell) for cell, (_, width) in zip(cells, self.columns) if len(str(cell)) > width):
+                print(f"    {cell}", flush=True)
         self.bad += not good
 
     def end(self, what):
