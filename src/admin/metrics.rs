@@ -42,7 +42,12 @@ pub fn text(host: &Host) -> String {
     let live: Vec<_> = live.into_iter().map(|live| (host.ledger(&live.group), live)).collect();
     let mut page = Page(String::new());
     apps(&mut page, &live);
-    durations(&mut page, &live);
+    let all = host.plan().groups.iter().filter_map(|group| {
+        let ledger = host.ledger(&group.name);
+        let row = Callers::of(&ledger, 0, 0).all()?.row();
+        Some((ledger, row))
+    });
+    durations(&mut page, &live, &all.collect::<Vec<_>>());
 
     let level = |gauge| tenants.iter().map(move |(tenant, ledger, row)| ([("tenant", tenant.to_string())], ledger.level(*row, gauge)));
     page.family("wasgi_guest_memory_bytes", "gauge", "Bytes of linear memories and tables of a tenant's instances.", level(Gauge::Memory));
@@ -165,24 +170,24 @@ fn apps(page: &mut Page, live: &[Row]) {
 }
 
 /// `http.server.request.duration`, of each application, or of all together where there are many; and its parts, of all together.
-fn durations(page: &mut Page, live: &[Row]) {
+fn durations(page: &mut Page, live: &[Row], all: &[(Arc<Ledger>, usize)]) {
     let took = Histogram { name: "http_server_request_duration_seconds", ends: DURATIONS, bucket: Counter::Took, ns: Counter::DurationNs };
     page.head(took.name, "histogram", "Time of requests, from the head to the last byte and the end of the guest.");
     if live.len() > HISTOGRAMS {
-        took.write(page, live, &[]);
+        took.write(page, all, &[]);
     } else {
-        for row in live {
-            took.write(page, std::slice::from_ref(row), &labels(&row.1));
+        for (ledger, live) in live {
+            took.write(page, &[(Arc::clone(ledger), live.site.row)], &labels(live));
         }
     }
     let waited = Histogram { name: "wasgi_request_queue_seconds", ends: PARTS, bucket: Counter::Waited, ns: Counter::QueueNs };
     page.head(waited.name, "histogram", "Time that requests waited for a place.");
-    waited.write(page, live, &[]);
+    waited.write(page, all, &[]);
     let cold = Histogram { name: "wasgi_instantiate_seconds", ends: PARTS, bucket: Counter::StartedCold, ns: Counter::ColdStartNs };
     let warm = Histogram { bucket: Counter::StartedWarm, ns: Counter::WarmStartNs, ..cold };
     page.head(cold.name, "histogram", "Time until requests had their instance.");
-    cold.write(page, live, &[("kind", "cold".to_owned())]);
-    warm.write(page, live, &[("kind", "warm".to_owned())]);
+    cold.write(page, all, &[("kind", "cold".to_owned())]);
+    warm.write(page, all, &[("kind", "warm".to_owned())]);
 }
 
 /// A histogram that the ledger keeps.
@@ -196,9 +201,9 @@ struct Histogram {
 }
 
 impl Histogram {
-    /// Its samples, of these applications together.
-    fn write(&self, page: &mut Page, rows: &[Row], labels: &[(&str, String)]) {
-        let sum = |counter| rows.iter().map(|(ledger, live)| ledger.sum(live.site.row, counter)).fold(0, u64::wrapping_add);
+    /// Its samples, of these rows together.
+    fn write(&self, page: &mut Page, rows: &[(Arc<Ledger>, usize)], labels: &[(&str, String)]) {
+        let sum = |counter| rows.iter().map(|(ledger, row)| ledger.sum(*row, counter)).fold(0, u64::wrapping_add);
         let mut below = 0;
         let ends = self.ends.ends().map(|end| end.as_secs_f64().to_string()).chain(["+Inf".to_owned()]);
         for (index, end) in ends.enumerate() {

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use super::{
     ArtifactFault, Bundle, Loaded, Meta, Opened, Start,
-    code::{Codes, LIBRARIES, Linking, invalid, lines_of, made_for, purpose},
+    code::{CHECKS, Codes, LIBRARIES, Linking, invalid, lines_of, made_for, purpose},
     read,
     sweep::PINS,
 };
@@ -342,6 +342,7 @@ fn code_name(engine: &Engine, component: &[u8]) -> String {
 pub(super) fn engine_name(engine: &Engine) -> String {
     let mut hasher = DefaultHasher::new();
     engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
+    CHECKS.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 

@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use tempfile::NamedTempFile;
 use wasmtime::{Module, component::Component};
 
 use super::{
@@ -20,6 +21,8 @@ use crate::sandbox::{self, Code, Engine, Heavy, Isolation};
 
 /// The folder of the libraries.
 pub(super) const LIBRARIES: &str = "libraries";
+/// What code has passed that lies in the cache; a number more, where that is more.
+pub(super) const CHECKS: u32 = 1;
 /// The ending of the list of libraries beside code.
 pub(super) const LIST: &str = "libraries";
 /// Bytes of the heap that loaded code may take in each process: wasmtime's tables of its names and types, of which a few bytes of a component
@@ -162,23 +165,28 @@ impl Artifacts {
             Some(lines) => self.write(&lines_of(place), &lines).map_err(kept)?,
             None => drop(fs::remove_file(lines_of(place))),
         }
-        self.write(place, &code).map_err(kept)?;
-        // What each process that serves it will keep, as it is here.
+        // Nobody finds it under its name before it was measured: what each process that serves it will keep, as it is here.
+        let unmeasured = NamedTempFile::new_in(self.temporary()).map_err(kept)?;
+        fs::write(unmeasured.path(), &code).map_err(kept)?;
+        drop(code);
         let measured = || {
             let before = heap();
-            let code = self.codes().load(engine, place).map_err(wrong)?;
-            Ok::<_, ArtifactFault>((code, heap().saturating_sub(before)))
+            let loaded = self::component(engine.wasmtime(), unmeasured.path()).map_err(wrong)?;
+            let found = heap().saturating_sub(before);
+            drop(loaded);
+            Ok::<_, ArtifactFault>(found)
         };
-        let (mut code, mut found) = measured()?;
+        let mut found = measured()?;
         if found > LOADED_BYTES {
             // Unless another thread has taken it meanwhile.
-            (code, found) = measured()?;
+            found = measured()?;
         }
-        if found <= LOADED_BYTES {
-            return Ok(code);
+        if found > LOADED_BYTES {
+            return Err(ArtifactFault::Heavy { path: path.to_owned(), fault: Heavy::Code { found, limit: LOADED_BYTES } });
         }
-        fs::remove_file(place).map_err(kept)?;
-        Err(ArtifactFault::Heavy { path: path.to_owned(), fault: Heavy::Code { found, limit: LOADED_BYTES } })
+        unmeasured.as_file().sync_all().map_err(kept)?;
+        unmeasured.persist(place).map_err(|error| kept(error.error))?;
+        self.codes().load(engine, place).map_err(wrong)
     }
 
     /// The file of a library's code, which is compiled unless it is there.

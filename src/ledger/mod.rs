@@ -223,6 +223,14 @@ impl Account {
         self.own().counter(counter).fetch_add(amount, Ordering::Relaxed);
     }
 
+    /// Counts for all applications together, in the row of all connections ([`Callers::all`]): what is counted there stays when an application
+    /// goes. Nothing in a ledger that has no such row.
+    pub fn count_for_all(&self, counter: Counter, amount: u64) {
+        if let Some(row) = self.ledger.rows.checked_sub(Callers::ROWS) {
+            self.ledger.cell(row, self.worker).counter(counter).fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+
     /// Takes back what this worker has counted in vain.
     pub fn uncount(&self, counter: Counter, amount: u64) {
         self.own().counter(counter).fetch_sub(amount, Ordering::Relaxed);
@@ -308,6 +316,16 @@ mod tests {
         assert_eq!(first.sum(Counter::CpuNs), 10);
         ledger.clear_row(1);
         assert_eq!((first.level(Gauge::Memory), first.sum(Counter::CpuNs)), (0, 0));
+    }
+
+    #[test]
+    fn what_is_counted_for_all_stays_when_a_row_begins_anew() {
+        let ledger = Ledger::own(2 + Callers::ROWS);
+        let account = ledger.account(1, 0).unwrap();
+        account.count_for_all(Counter::Waited(3), 2);
+        ledger.clear_row(1);
+        assert_eq!(Callers::of(&ledger, 0, 0).all().unwrap().sum(Counter::Waited(3)), 2);
+        Account::alone().count_for_all(Counter::Waited(3), 1);
     }
 
     #[test]

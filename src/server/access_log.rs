@@ -150,9 +150,14 @@ fn count(site: &Site, written: &Written, outcome: Outcome, took: Duration) {
     let usage = site.usage();
     usage.count(Counter::Requests(outcome), 1);
     usage.count(Counter::Took(DURATIONS.of(took)), 1);
-    usage.count(Counter::Waited(PARTS.of(*queue)), 1);
     usage.count(Counter::DurationNs, nanos(took));
     usage.count(Counter::QueueNs, nanos(*queue));
+    let for_all = |bucket, ns, time| {
+        usage.count_for_all(bucket, 1);
+        usage.count_for_all(ns, nanos(time));
+    };
+    for_all(Counter::Took(DURATIONS.of(took)), Counter::DurationNs, took);
+    for_all(Counter::Waited(PARTS.of(*queue)), Counter::QueueNs, *queue);
     usage.count(Counter::BytesIn, used.bytes_in);
     usage.count(Counter::BytesOut, *bytes);
     if used.start > Duration::ZERO {
@@ -164,7 +169,7 @@ fn count(site: &Site, written: &Written, outcome: Outcome, took: Duration) {
         };
         usage.count(starts, 1);
         usage.count(ns, nanos(used.start));
-        usage.count(started, 1);
+        for_all(started, ns, used.start);
     }
     if matches!(outcome, Outcome::Trap | Outcome::CpuLimit | Outcome::MemoryLimit | Outcome::StartingFailed) {
         site.broke();
