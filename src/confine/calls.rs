@@ -147,8 +147,9 @@ const OLDER: &[i64] = &[];
 
 /// `PR_SET_NAME` of a thread, and of a mapping.
 const NAMES: [u64; 2] = [15, 0x5356_4d41];
-/// What may be asked of a file that no other call asks: whether it is a terminal, that it does not block, that it is not handed on.
-const IOCTLS: [u64; 4] = [0x5401, 0x5421, 0x5451, 0x541b];
+/// What may be asked of a file that no other call asks: whether it is a terminal, that it does not block, that it is not handed on, and of a
+/// socket, how much of it waits to be read and to be taken.
+const IOCTLS: [u64; 5] = [0x5401, 0x5421, 0x5451, 0x541b, 0x5411];
 /// `fcntl`: copies of a descriptor, its flags, and the seals of memory; not whom it signals.
 const COMMANDS: [u64; 8] = [0, 1, 2, 3, 4, 1030, 1033, 1034];
 const PRIO_PROCESS: u64 = 0;

@@ -1,6 +1,7 @@
 //! The wall clock of one exchange: until when the guest may answer, and what it waits for meanwhile.
 //!
-//! Waits for the client (its body, its reading) have their own limit, the time without progress, and do not count against the guest.
+//! Waits for the client do not count against the guest. Those for its body have their own limit, the time without progress, and a rate; how it
+//! reads is for the connection to judge, which knows what it has taken, and ends when that is too little.
 //! When the time is up, host calls that the guest is parked in are answered first, so that it can end; after the grace it is dropped.
 
 use std::{
@@ -90,7 +91,21 @@ impl Timeline {
         *self.phase() = Phase::Guest { since: Instant::now(), left: self.progress };
     }
 
-    /// Waits for the client, at most as long as it may be without progress.
+    /// Waits for the connection to take something, as long as the connection waits for the client.
+    ///
+    /// # Errors
+    /// [`Expired`] when the exchange is out of time.
+    pub async fn connection<T>(&self, wait: impl Future<Output = T>) -> Result<T, Expired> {
+        let _waiting = self.pause();
+        tokio::select! {
+            biased;
+            () = self.until_expired() => Err(Expired),
+            done = wait => Ok(done),
+            () = sleep_until(self.end) => Err(Expired),
+        }
+    }
+
+    /// Waits for something of the client, at most as long as it may be without progress.
     ///
     /// # Errors
     /// [`Expired`] when the client or the exchange is out of time.
@@ -107,7 +122,7 @@ impl Timeline {
         waited
     }
 
-    /// The client sent or took so many bytes.
+    /// The client sent so many bytes.
     pub fn moved(&self, bytes: usize) {
         let mut pace = lock(&self.pace);
         pace.bytes = pace.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -254,6 +269,13 @@ mod tests {
             60
         };
         assert_eq!((after(1_000).await, after(500).await, after(0).await), (60, 10, 6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_waited_for_until_the_exchange_is_out_of_time() {
+        let timeline = Timeline::new(&limits());
+        assert_eq!(timeline.connection(sleep(Duration::from_millis(999))).await, Ok(()));
+        assert_eq!(timeline.connection(sleep(Duration::from_millis(2))).await, Err(Expired));
     }
 
     #[tokio::test(start_paused = true)]

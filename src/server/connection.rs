@@ -46,12 +46,15 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: A
     }
     let turn = Turn::default();
     let last = turn.clone();
-    let service = service_fn({
-        let (shared, turn) = (Arc::clone(&shared), turn.clone());
-        move |request: HyperRequest<Incoming>| Box::pin(serve_one(request.into_body(), turn.clone(), local, Arc::clone(&shared)))
-    });
     let limits = &shared.rules.limits;
     let patient = Patient::new(stream, limits.client_bytes_per_s, Duration::from_millis(limits.progress_wall_ms));
+    let service = service_fn({
+        let (shared, turn, renewal) = (Arc::clone(&shared), turn.clone(), patient.renewal());
+        move |request: HyperRequest<Incoming>| {
+            renewal.renew();
+            Box::pin(serve_one(request.into_body(), turn.clone(), local, Arc::clone(&shared)))
+        }
+    });
     let guard = Guard::new(patient, Arc::clone(&shared.rules), peer, turn);
     // The clocks and limits of a head are the guard's.
     let mut connection = http1::Builder::new().header_read_timeout(None).half_close(false).serve_connection(TokioIo::new(guard), service);

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     os::unix::fs::symlink,
+    time::Duration,
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -140,4 +141,32 @@ fn who_takes_a_file_too_slowly_is_broken_off() {
     let mut taken = Vec::new();
     assert!(stream.read_to_end(&mut taken).is_err() && taken.len() < 64 << 20, "{} bytes", taken.len());
     assert_eq!(host.get("/files/a.css").text(), "0123456789\n");
+}
+
+/// Slowly enough that the host's socket takes nothing more for several times the time without progress: that is a third of its buffer, and it
+/// is the client's system that tells. What the host serves and what an application does are the same to it.
+#[test]
+fn who_takes_a_file_slowly_and_steadily_is_waited_for() {
+    let data = tempfile::tempdir().unwrap();
+    fs::create_dir(data.path().join("media")).unwrap();
+    for large in ["media/large", "large"] {
+        fs::File::create(data.path().join(large)).unwrap().set_len(64 << 20).unwrap();
+    }
+    let flags = ["--data", data.path().to_str().unwrap(), "--min-rate", "4KiB", "--progress-timeout", "2s", "--head-read-timeout", "1min"];
+    let host = Host::serving(&python("tests/apps/static"), &flags);
+    let mut streams = ["/media/large", "/wrapped"].map(|path| {
+        let mut stream = host.connect_narrow();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+        (path, stream)
+    });
+    // The clock's ticks: nothing comes over that connection.
+    let mut clock = host.connect();
+    clock.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut piece = [0; 2 << 10];
+    for tick in 0..100 {
+        assert!(clock.read(&mut [0]).is_err(), "a connection without a request was answered");
+        for (path, stream) in &mut streams {
+            stream.read_exact(&mut piece).unwrap_or_else(|error| panic!("{path} is broken off after {tick} ticks: {error}"));
+        }
+    }
 }

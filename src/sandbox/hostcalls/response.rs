@@ -163,7 +163,7 @@ impl Response {
             Some(Err(_)) => Ok(false),
             Some(Ok(())) if self.full => Ok(true),
             // Shorter than it was declared, or of no declared length: what there is goes out before anything else is said.
-            Some(Ok(())) => Ok(timeline.client(self.wire.frames.reserve()).await.is_ok_and(|taken| taken.is_ok())),
+            Some(Ok(())) => Ok(timeline.connection(self.wire.frames.reserve()).await.is_ok_and(|taken| taken.is_ok())),
         }
     }
 
@@ -233,14 +233,12 @@ impl Response {
         if step.full {
             return self.hand_over(step.data, timeline);
         }
-        let bytes = step.data.len();
         let taken = async {
             self.wire.frames.send(Frame::Data(step.data)).await.map_err(|_| Undelivered::Gone)?;
             // A free place means that the connection took the frame. It then writes before it looks at anything else.
             self.wire.frames.reserve().await.map(drop).or(Ok(()))
         };
-        timeline.client(taken).await.unwrap_or(Err(Undelivered::TimedOut))?;
-        timeline.moved(bytes);
+        timeline.connection(taken).await.unwrap_or(Err(Undelivered::TimedOut))?;
         timeline.progressed();
         Ok(())
     }
@@ -255,13 +253,11 @@ impl Response {
 
     /// Hands a chunk to a connection that has taken all before it.
     fn hand_over(&self, data: Bytes, timeline: &Timeline) -> Result<(), Undelivered> {
-        let bytes = data.len();
         // A place is free, unless a guest goes on behind a `write()` that took too long.
         self.wire.frames.try_send(Frame::Data(data)).map_err(|refused| match refused {
             TrySendError::Full(_) => Undelivered::TimedOut,
             TrySendError::Closed(_) => Undelivered::Gone,
         })?;
-        timeline.moved(bytes);
         timeline.progressed();
         Ok(())
     }
@@ -300,7 +296,7 @@ impl Response {
             Ended::Whole => {}
         }
         let whole = self.wire.frames.send(Frame::End);
-        drop(timeline.client(whole).await);
+        drop(timeline.connection(whole).await);
         Ok(())
     }
 
