@@ -19,6 +19,7 @@ use super::{
     libraries::Code,
     lines::Lines,
     log::TenantLog,
+    polls,
     report::{Plan, Report},
     state::State,
     turns::Seat,
@@ -366,5 +367,6 @@ impl Drop for App {
 fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     filesystem::add_to_linker(linker)?;
+    polls::add_to_linker(linker)?;
     bindings::Offered::add_to_linker::<_, wasmtime::component::HasSelf<_>>(linker, |state| state)
 }

@@ -21,6 +21,7 @@ mod limiter;
 mod lines;
 mod log;
 mod meter;
+mod polls;
 mod report;
 mod rewind;
 mod snapshot;

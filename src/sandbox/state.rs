@@ -13,6 +13,7 @@ use super::{
     limiter::MemoryLimiter,
     log::{RequestLog, Stream},
     meter::Meter,
+    polls::Polled,
     standard::{Given, Nothing, StandardStream},
     terminal::Terminal,
 };
@@ -32,6 +33,7 @@ pub(super) struct State {
     pub log: RequestLog,
     /// Its standard streams that are open.
     pub given: Given,
+    pub polled: Polled,
     pub current: Option<Current>,
     /// What it takes of its tenant and of the pool.
     pub _place: Taken,
@@ -60,7 +62,7 @@ impl State {
         if !limiter.keep(usize::try_from(app.options().kept_bytes).unwrap_or(usize::MAX)) {
             return Err(BusyFault::NoInstance.into());
         }
-        Ok(Self { wasi, table, files, limiter, meter, log, given, current: None, _place: place })
+        Ok(Self { wasi, table, files, limiter, meter, log, given, polled: Polled::default(), current: None, _place: place })
     }
 
     /// How many things the host keeps for the guest.
@@ -71,6 +73,11 @@ impl State {
     /// The folders and files that are open. From now on it is seen when one of them is closed.
     pub(super) fn hold(&mut self) -> Held {
         self.files.hold()
+    }
+
+    /// The same of pollables; how many there are.
+    pub(super) fn hold_pollables(&mut self) -> usize {
+        self.polled.hold(&mut self.table)
     }
 
     /// Whether the same folders and files are open, and no others.

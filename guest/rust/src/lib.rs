@@ -86,10 +86,23 @@ pub mod __private {
 
     pub type Called = Result<exported::Iterable, ExcInfo>;
 
-    /// Opens the folders that the host grants, which libc does with the first path.
+    // libc, which std stands on. Its own handles of stdout buffer: a write of nothing ends there.
+    unsafe extern "C" {
+        fn read(descriptor: i32, buffer: *mut u8, length: usize) -> isize;
+        fn write(descriptor: i32, buffer: *const u8, length: usize) -> isize;
+    }
+
+    /// Opens what libc opens when it is first used, and keeps: the folders that the host grants, and the standard streams.
     pub fn settle() {
-        // Whether there is such a folder does not matter.
+        // Whether there is such a folder does not matter, nor whether there are such streams.
         drop(std::fs::metadata("/"));
+        let mut byte = 0;
+        // SAFETY: `read` and `write` (POSIX) take a pointer to as many bytes as they are told; these are none, and `byte` is one.
+        unsafe {
+            read(0, &raw mut byte, 0);
+            write(1, &raw const byte, 0);
+            write(2, &raw const byte, 0);
+        }
     }
 
     /// One request.

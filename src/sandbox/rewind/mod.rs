@@ -120,6 +120,8 @@ pub(super) struct Snapshot {
     bytes: usize,
     held: Held,
     streams: Handles,
+    /// All that it had open: those, and pollables of them.
+    open: usize,
     rewound: u32,
 }
 
@@ -139,7 +141,7 @@ impl Snapshot {
         let tools = Arc::clone(rewinder.0.as_ref().ok_or(Doubt::Kernel)?);
         let (held, streams) = (store.data_mut().hold(), store.data().given.alive());
         // All that the guest has a handle of is what the host holds for it; what it has made itself, nobody could put back.
-        let open = held.len() + streams.len();
+        let open = held.len() + streams.len() + store.data_mut().hold_pollables();
         if store.data_mut().open() != open || !handles(store, open).await? {
             return Err(Doubt::Handles);
         }
@@ -148,7 +150,7 @@ impl Snapshot {
         call(store, &save).await?;
         let globals = func::<()>(store, instance, instrument::RESTORE)?;
         let bytes = store.data().limiter.used();
-        let mut snapshot = Self { tools, memories: Vec::new(), globals, bytes, held, streams, rewound: 0 };
+        let mut snapshot = Self { tools, memories: Vec::new(), globals, bytes, held, streams, open, rewound: 0 };
         for span in spans {
             let kept = snapshot.keep(span, store)?;
             // Dropped, it leaves what it has begun to watch.
@@ -172,9 +174,9 @@ impl Snapshot {
         if state.limiter.used() != self.bytes {
             return Err(Doubt::Grown);
         }
-        let open = self.held.len() + self.streams.len();
         // The same by identity: nothing was closed, and so nothing else stands in its place.
-        if !self.streams.are_alive() || !state.still_holds(&self.held) || state.open() != open || !handles(store, open).await? {
+        let same = self.streams.are_alive() && state.polled.are_alive() && state.still_holds(&self.held);
+        if !same || state.open() != self.open || !handles(store, self.open).await? {
             return Err(Doubt::Open);
         }
         call(store, &self.globals).await?;
