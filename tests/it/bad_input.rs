@@ -7,11 +7,11 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{Host, guest, root, wasgi};
+use crate::support::{Host, ended, guest, root, wasgi};
 
 /// Exit code, and what was said on standard error from `error:` on.
 fn failed(command: &mut Command) -> (i32, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    let Output { status, stdout, stderr } = ended(command);
     assert_eq!(String::from_utf8_lossy(&stdout), "");
     let said = String::from_utf8_lossy(&stderr).into_owned();
     let error = said.find("error:").unwrap_or_else(|| panic!("no error: {said}"));

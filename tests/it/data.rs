@@ -79,7 +79,7 @@ fn a_link_where_a_folder_of_the_tenants_should_be_leads_nobody_out() {
     for app in ["tests/apps/python", "tests/apps/static"] {
         let mut serve = crate::support::wasgi();
         serve.arg("serve").arg(python(app)).args(["--bind", "127.0.0.1:0", "--tenant", "linked", "--data"]).arg(data.path());
-        let ran = serve.output().unwrap();
+        let ran = crate::support::ended(&mut serve);
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();
         assert!(ran.status.code() == Some(1) && said.contains("a folder of the application cannot be opened"), "{said}");
     }

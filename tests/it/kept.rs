@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use wasm_encoder::{ComponentSection, ConstExpr, GlobalSection, GlobalType, InstanceSection, Module, ModuleArg, ModuleSection, ValType};
 use wasmparser::{Parser, Payload};
 
-use crate::support::{Tenants, guest, tenant_app, wait_for, wasgi};
+use crate::support::{Tenants, ended, guest, tenant_app, wait_for, wasgi};
 
 /// The application of behaviours, with a module of so many globals beside it, and so many instances of that.
 fn with_globals(globals: u32, instances: u32, file: &Path) {
@@ -68,7 +68,7 @@ fn more_than_eight_mebibytes_are_kept_of_no_instance() {
     let folder = tempfile::tempdir().unwrap();
     let over = folder.path().join("over.wasm");
     with_globals(30_000, 20, &over);
-    let ran = wasgi().arg("serve").arg(&over).args(["--bind", "127.0.0.1:0"]).output().unwrap();
+    let ran = ended(wasgi().arg("serve").arg(&over).args(["--bind", "127.0.0.1:0"]));
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(!ran.status.success() && said.contains("the host would keep "), "{said}");
     assert!(said.contains(" bytes of each instance beside its memories; the limit is 8388608\nhint: its functions, globals"), "{said}");

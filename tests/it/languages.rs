@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::support::{DEADLINE, Host, Reply, wasgi};
+use crate::support::{DEADLINE, Host, Reply, ended, wasgi};
 
 /// An application that `wasgi new` began.
 struct Begun {
@@ -341,7 +341,7 @@ fn a_module_for_a_target_without_a_clock_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app.wasm");
     fs::write(&file, wat::parse_str("(module (func (export \"application\")))").unwrap()).unwrap();
-    let ran = wasgi().arg("serve").arg(&file).output().unwrap();
+    let ran = ended(wasgi().arg("serve").arg(&file));
     let said = String::from_utf8_lossy(&ran.stderr);
     let expected = "is a core WebAssembly module, not a component; build it for wasm32-wasip2, or with `wasgi build`";
     assert!(ran.status.code() == Some(1) && said.contains(expected), "{said}");
@@ -378,7 +378,7 @@ fn a_link_in_a_strangers_project_leads_nowhere() {
     std::os::unix::fs::symlink(secrets.path(), begun.file(".wasgi")).unwrap();
     let said = refused(&begun);
     assert_eq!(said, "error: HERE/.wasgi is a link, and is not followed\nhint: remove it: it is wasgi's own, and is made again\n");
-    let ran = wasgi().arg("dev").arg(begun.path()).args(["--bind", "127.0.0.1:0"]).output().unwrap();
+    let ran = ended(wasgi().arg("dev").arg(begun.path()).args(["--bind", "127.0.0.1:0"]));
     assert!(!ran.status.success() && fs::read_dir(secrets.path()).unwrap().count() == 1);
 }
 

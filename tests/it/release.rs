@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
-use crate::support::{Host, Tenants, python, tenant_app, wait_for, wasgi};
+use crate::support::{Host, Tenants, ended, python, tenant_app, wait_for, wasgi};
 
 /// An application of these files, built.
 fn built(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -207,7 +207,7 @@ fn werkzeugs_debugger_is_refused_in_production() {
 fn bad_variables_are_usage_errors() {
     let app = python("tests/apps/python");
     let serve = |flags: &[&str]| {
-        let ran = wasgi().arg("serve").arg(&app).args(["--bind", "127.0.0.1:0"]).args(flags).output().unwrap();
+        let ran = ended(wasgi().arg("serve").arg(&app).args(["--bind", "127.0.0.1:0"]).args(flags));
         (ran.status.code(), String::from_utf8_lossy(&ran.stderr).lines().next().unwrap_or_default().to_owned())
     };
     assert_eq!(

@@ -108,7 +108,7 @@ struct Removals {
 struct Going {
     waiting: VecDeque<TempDir>,
     /// One is being removed, or waits for its turn.
-    is_first: bool,
+    is_removing: bool,
 }
 
 impl Removals {
@@ -122,7 +122,7 @@ impl Removals {
             let fewer = self.fewer.notified();
             let all = {
                 let going = self.going();
-                going.waiting.len() + usize::from(going.is_first)
+                going.waiting.len() + usize::from(going.is_removing)
             };
             if all < REMOVALS {
                 return;
@@ -137,7 +137,7 @@ impl Removals {
         let begins = {
             let mut going = self.going();
             going.waiting.push_back(folder);
-            !std::mem::replace(&mut going.is_first, true)
+            !std::mem::replace(&mut going.is_removing, true)
         };
         if begins {
             drop(runtime.spawn(Remover { removals: Arc::clone(self), is_done: false }.remove_all(Arc::clone(turns))));
@@ -148,7 +148,7 @@ impl Removals {
         let next = {
             let mut going = self.going();
             let next = going.waiting.pop_front();
-            going.is_first = next.is_some();
+            going.is_removing = next.is_some();
             next
         };
         self.fewer.notify_waiters();
@@ -177,7 +177,7 @@ impl Remover {
 impl Drop for Remover {
     fn drop(&mut self) {
         if !self.is_done {
-            self.removals.going().is_first = false;
+            self.removals.going().is_removing = false;
             self.removals.fewer.notify_waiters();
         }
     }
@@ -325,7 +325,7 @@ mod tests {
         drop(busy);
         drop(waiting.await.unwrap());
         assert!(!folders.first().unwrap().exists());
-        while spares.removals(0).going().is_first {
+        while spares.removals(0).going().is_removing {
             tokio::task::yield_now().await;
         }
         assert!(!folders.iter().any(|folder| folder.exists()));
@@ -373,7 +373,7 @@ mod tests {
         let broken = runtime();
         let first = broken.block_on(leave(&spares, 0));
         drop(broken);
-        assert!(!spares.removals(0).going().is_first);
+        assert!(!spares.removals(0).going().is_removing);
         runtime().block_on(async {
             let second = leave(&spares, 0).await;
             while first.exists() || second.exists() {

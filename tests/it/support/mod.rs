@@ -9,8 +9,8 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{Mutex, OnceLock},
+    process::{Child, Command, Output, Stdio},
+    sync::{Mutex, OnceLock, mpsc},
     time::{Duration, Instant},
 };
 
@@ -34,6 +34,20 @@ pub fn wasgi() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wasgi"));
     command.stdin(Stdio::null());
     command
+}
+
+/// What a command has said that has to end by itself; one that goes on, because it serves after all, is killed and fails the test.
+pub fn ended(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (pid, (sender, receiver)) = (Pid::from_child(&child), mpsc::channel());
+    std::thread::spawn(move || drop(sender.send(child.wait_with_output())));
+    receiver.recv_timeout(DEADLINE).map_or_else(
+        |error| {
+            kill_process(pid, Signal::KILL).unwrap();
+            panic!("{command:?} has not ended: {error}")
+        },
+        |ran| ran.unwrap(),
+    )
 }
 
 /// The repository.
