@@ -186,14 +186,18 @@ class Neighbour:
     def __init__(self, port, name="neighbour", rate=RATE):
         command = [sys.executable, __file__, str(port), name, str(rate)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.times, self.bad = [], []
+        self.times, self.bad, self.before = [], [], stolen()
         # It asks from now on.
         self.process.stdout.readline()
 
     def stop(self):
         answers = json.loads(self.process.communicate(timeout=2 * DEADLINE)[0])
         self.times, self.bad = answers["times"], answers["bad"]
+        self.stolen = stolen() - self.before
         return self
+
+    def longest(self):
+        return max((took for _, took in self.times), default=float("nan"))
 
     def p99(self):
         times = sorted(took for _, took in self.times)
@@ -227,6 +231,12 @@ class Neighbour:
         for thread in asking:
             thread.join()
         print(json.dumps({"times": times, "bad": bad}))
+
+
+def stolen():
+    """Milliseconds that other machines on the same hardware have had of this one's processors (`steal` of proc_stat(5)), rounded to 10."""
+    fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return int(fields[8]) * 1000 // os.sysconf("SC_CLK_TCK")
 
 
 def within(p99, alone):

@@ -2,7 +2,8 @@
 
 Usage: python3 tests/tenants/hostile.py PROGRAM GUESTS [--short] [CASE...]. Prints for each case what was expected and seen, and the neighbour's p99 alone and
 beside it. The neighbour (Python, reused, 50 requests/s) is measured alone before and after all cases; the bound is the larger of twice its
-p99 alone, and that plus 50 ms. With --short each case takes a second, and times are printed and not judged: a machine that tests something else beside
+p99 alone, and that plus 50 ms. Its longest wait is stated, and what the machine was without a processor meanwhile, because a hypervisor had given it
+to another (`steal`): such a pause is in every time of that case. With --short each case takes a second, and times are printed and not judged: a machine that tests something else beside
 has no times of its own.
 """
 
@@ -24,7 +25,8 @@ from harness import Host, Neighbour, Table, ROOT, app, ask, build, memory, open_
 PROGRAM, GUESTS = sys.argv[1], pathlib.Path(sys.argv[2])
 SHORT = "--short" in sys.argv
 ONLY = [word for word in sys.argv[3:] if word != "--short"]
-SECONDS = 1 if SHORT else 4
+# Of four hundred requests four are slower than the 99th in a hundred: one pause of the machine is not all of them.
+SECONDS = 1 if SHORT else 8
 # What an allocator keeps of what it once had.
 KEPT_BYTES = 64 << 20
 ATTACKERS = 8
@@ -336,7 +338,7 @@ def bomb():
 
 
 def main():
-    table = Table(("case", 30), ("expected", 26), ("seen", 44), ("alone ms", 8), ("beside ms", 9))
+    table = Table(("case", 30), ("expected", 26), ("seen", 44), ("alone ms", 8), ("beside ms", 9), ("longest", 7), ("stolen", 6))
     behaviours = GUESTS / "behaviours.wasm"
     import tempfile
 
@@ -363,11 +365,16 @@ def main():
             def alone():
                 neighbour = Neighbour(host.port)
                 time.sleep(SECONDS)
-                return neighbour.stop().p99()
+                return neighbour.stop()
+
+            def waits(neighbour):
+                """What the neighbour's times are, as cells."""
+                return f"{neighbour.p99():.1f}", f"{neighbour.longest():.0f}", neighbour.stolen
 
             alone()
-            quiet = alone()
-            table.row("(nothing)", "", "", f"{quiet:.1f}", "")
+            first = alone()
+            quiet = first.p99()
+            table.row("(nothing)", "", "", f"{quiet:.1f}", "", *waits(first)[1:])
             wait_for(lambda: all(one["instances"] == 0 for one in host.tenants().values()), 30)
             before_all = [(pid, memory(pid)[1], open_files(pid)) for pid in host.workers()]
             for case in CASES:
@@ -383,9 +390,9 @@ def main():
                     wrong.append("the neighbour waits too long")
                 seen = "; ".join(wrong) if wrong else f"{len(answers)} times, as expected"
                 if case.stalls:
-                    seen += f"; longest wait {max(took for _, took in neighbour.times):.0f} ms"
+                    seen += "; its wait is stated"
                 expected = f"{case.status or 'nothing'}, {case.outcome or 'refused by its rule'}"
-                table.row(case.name, expected, seen, f"{quiet:.1f}", f"{beside:.1f}", good=not wrong)
+                table.row(case.name, expected, seen, f"{quiet:.1f}", *waits(neighbour), good=not wrong)
             for name, file, says in refused_files(host.folder):
                 if ONLY and name not in ONLY:
                     continue
@@ -396,9 +403,9 @@ def main():
                 beside = neighbour.stop().p99()
                 good = status == 422 and says in text and not neighbour.bad and (SHORT or within(beside, quiet))
                 said = text.strip().splitlines()[0].split("/apps/")[-1] if text.strip() else "nothing"
-                table.row(name, "not deployed, and says why", said, f"{quiet:.1f}", f"{beside:.1f}", good=good)
+                table.row(name, "not deployed, and says why", said, f"{quiet:.1f}", *waits(neighbour), good=good)
             again = alone()
-            table.row("(nothing, again)", "", "", f"{again:.1f}", "", good=SHORT or within(again, quiet))
+            table.row("(nothing, again)", "", "", f"{again.p99():.1f}", "", *waits(again)[1:], good=SHORT or within(again.p99(), quiet))
             # What idles goes within a few seconds.
             wait_for(lambda: all(one["instances"] == 0 for one in host.tenants().values()), 30)
             same = [pid for pid, *_ in before_all] == host.workers()
