@@ -19,7 +19,7 @@ use super::{
     access_log::Entry,
     error_page::{self, Errors},
     guard::{Guard, Offered, Turn},
-    patience::Patient,
+    patience::{Patient, Renewal},
     reply::{self, Outgoing},
     router,
     site::Site,
@@ -47,12 +47,11 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, local: Local, shared: A
     let turn = Turn::default();
     let last = turn.clone();
     let limits = &shared.rules.limits;
-    let patient = Patient::new(stream, limits.client_bytes_per_s, Duration::from_millis(limits.progress_wall_ms));
+    let patient = Patient::new(stream, limits);
     let service = service_fn({
         let (shared, turn, renewal) = (Arc::clone(&shared), turn.clone(), patient.renewal());
         move |request: HyperRequest<Incoming>| {
-            renewal.renew();
-            Box::pin(serve_one(request.into_body(), turn.clone(), local, Arc::clone(&shared)))
+            Box::pin(serve_one(request.into_body(), turn.clone(), renewal.clone(), local, Arc::clone(&shared)))
         }
     });
     let guard = Guard::new(patient, Arc::clone(&shared.rules), peer, turn);
@@ -99,11 +98,17 @@ async fn linger(mut stream: TcpStream) {
 }
 
 /// Answers the request that hyper was shown.
-async fn serve_one(body: Incoming, turn: Turn, local: Local, shared: Arc<Shared>) -> Result<Response<Outgoing>, Unoffered> {
+async fn serve_one(
+    body: Incoming,
+    turn: Turn,
+    renewal: Renewal,
+    local: Local,
+    shared: Arc<Shared>,
+) -> Result<Response<Outgoing>, Unoffered> {
     let (offered, answering) = turn.take().ok_or(Unoffered)?;
     let (hints, mut hinted) = mpsc::channel(HINTS);
     let response = {
-        let mut response = std::pin::pin!(respond(offered, body, local, shared, hints));
+        let mut response = std::pin::pin!(respond(offered, body, renewal, local, shared, hints));
         loop {
             tokio::select! {
                 biased;
@@ -129,7 +134,15 @@ async fn serve_one(body: Incoming, turn: Turn, local: Local, shared: Arc<Shared>
 struct Unoffered;
 
 /// Answers one request, whatever happens.
-async fn respond(offered: Offered, body: Incoming, local: Local, shared: Arc<Shared>, hints: mpsc::Sender<Hints>) -> Response<Outgoing> {
+async fn respond(
+    offered: Offered,
+    body: Incoming,
+    renewal: Renewal,
+    local: Local,
+    shared: Arc<Shared>,
+    hints: mpsc::Sender<Hints>,
+) -> Response<Outgoing> {
+    renewal.renew(&shared.rules.limits);
     let head = match offered {
         Ok(head) => *head,
         Err(Refused { fault, client, line }) => {
@@ -142,6 +155,7 @@ async fn respond(offered: Offered, body: Incoming, local: Local, shared: Arc<Sha
     let site = shared.router.find(&head);
     let entry = Entry::new(&head, site.clone());
     let Some(site) = site else { return reply::fault(&ClientFault::NotFound.into(), entry) };
+    renewal.renew(site.limits());
     if let Some(file) = router::file(&site, &head).await {
         return reply::file(file, entry);
     }

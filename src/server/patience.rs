@@ -8,11 +8,8 @@ use std::{
     io,
     os::fd::AsFd,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, ready},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -23,21 +20,39 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use crate::limits::Limits;
+
 /// How long a client is waited for before its rate counts.
 const GRACE: Duration = Duration::from_secs(5);
 /// What a client has taken is looked at again after that, at the earliest.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often it is looked at in the time in which it may take nothing.
+const LOOKS: u32 = 8;
 
 /// `SIOCOUTQ` of `linux/sockios.h`, on the machines that wasmtime compiles for.
 const SIOCOUTQ: Opcode = 0x5411;
 
-/// For how long a client may be waited for: what it takes earns time, and what it lets wait uses it up.
-struct Pace {
+/// What a client has to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Terms {
     /// Bytes a second; 0 asks for none.
     rate: u64,
-    /// Without any progress.
+    /// For how long it may take nothing.
     patience: Duration,
+}
+
+impl Terms {
+    fn of(limits: &Limits) -> Self {
+        Self { rate: limits.client_bytes_per_s, patience: Duration::from_millis(limits.progress_wall_ms) }
+    }
+}
+
+/// For how long a client may be waited for: what it takes earns time, and what it lets wait uses it up.
+struct Pace {
+    terms: Terms,
     left: Duration,
+    /// For how long it has taken nothing, as far as was looked.
+    idle: Duration,
 }
 
 /// A client that was waited for in vain.
@@ -45,35 +60,49 @@ struct Pace {
 struct TooSlow;
 
 impl Pace {
-    fn new(rate: u64, patience: Duration) -> Self {
-        let mut pace = Self { rate, patience, left: Duration::ZERO };
-        pace.renew();
+    fn new(terms: Terms) -> Self {
+        let mut pace = Self { terms, left: Duration::ZERO, idle: Duration::ZERO };
+        pace.renew(terms);
         pace
     }
 
     /// Another response begins: what the client was late with before is forgotten, and what it has earned is not.
-    fn renew(&mut self) {
-        self.left = if self.rate == 0 { self.patience } else { self.left.max(GRACE.min(self.patience)) };
+    fn renew(&mut self, terms: Terms) {
+        let Terms { rate, patience } = terms;
+        (self.terms, self.idle) = (terms, Duration::ZERO);
+        self.left = if rate == 0 { patience } else { self.left.max(GRACE).min(patience) };
     }
 
     /// It has been waited for so long, and has taken so much meanwhile.
     fn waited(&mut self, time: Duration, bytes: u64) -> Result<(), TooSlow> {
-        self.left = match bytes.saturating_mul(1_000_000).checked_div(self.rate) {
-            Some(earned) => self.left.saturating_add(Duration::from_micros(earned)).saturating_sub(time).min(self.patience),
-            None if bytes > 0 => self.patience,
-            None => self.left.saturating_sub(time),
-        };
-        if self.left.is_zero() { Err(TooSlow) } else { Ok(()) }
+        let Terms { rate, patience } = self.terms;
+        self.idle = if bytes > 0 { Duration::ZERO } else { self.idle.saturating_add(time) };
+        if let Some(earned) = bytes.saturating_mul(1_000_000).checked_div(rate) {
+            self.left = self.left.saturating_add(Duration::from_micros(earned)).saturating_sub(time).min(patience);
+        }
+        if self.left.is_zero() || self.idle >= patience { Err(TooSlow) } else { Ok(()) }
+    }
+
+    /// When what it has taken is looked at next: when it could be too slow, and a few times before, for what is found is known to be no older
+    /// than the last look.
+    fn next_look(&self) -> Duration {
+        let patience = self.terms.patience;
+        self.left.min(patience.saturating_sub(self.idle)).min(patience / LOOKS).max(LOOK)
     }
 }
 
 /// Says to a [`Patient`] that another response begins.
 #[derive(Clone, Default)]
-pub(super) struct Renewal(Arc<AtomicBool>);
+pub(super) struct Renewal(Arc<Mutex<Option<Terms>>>);
 
 impl Renewal {
-    pub(super) fn renew(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// `limits` are those of who answers.
+    pub(super) fn renew(&self, limits: &Limits) {
+        *self.terms() = Some(Terms::of(limits));
+    }
+
+    fn terms(&self) -> MutexGuard<'_, Option<Terms>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,9 +121,9 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    /// `rate` is what a client has to take, in bytes a second; `patience` is how long it may take nothing.
-    pub(super) fn new(stream: TcpStream, rate: u64, patience: Duration) -> Self {
-        let (pace, renewal) = (Pace::new(rate, patience), Renewal::default());
+    /// `limits` hold until another response begins.
+    pub(super) fn new(stream: TcpStream, limits: &Limits) -> Self {
+        let (pace, renewal) = (Pace::new(Terms::of(limits)), Renewal::default());
         Self { stream: Some(stream), pace, renewal, written: 0, taken: 0, stalled: None }
     }
 
@@ -126,16 +155,26 @@ impl Patient {
             return Poll::Ready(Ok(written));
         }
         loop {
-            if self.stalled.is_none() && self.renewal.0.swap(false, Ordering::Relaxed) {
-                self.pace.renew();
+            let (since, mut look) = match self.stalled.take() {
+                Some(stalled) => stalled,
+                None => self.begin()?,
+            };
+            if look.as_mut().poll(context).is_pending() {
+                self.stalled = Some((since, look));
+                return Poll::Pending;
             }
-            let left = self.pace.left.max(LOOK);
-            let (since, look) = self.stalled.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
-            ready!(look.as_mut().poll(context));
-            let since = *since;
-            self.stalled = None;
             self.looked(since)?;
         }
+    }
+
+    /// From now on it is waited for: what it has taken until now is no progress from now on.
+    fn begin(&mut self) -> io::Result<(Instant, Pin<Box<Sleep>>)> {
+        if let Some(terms) = self.renewal.terms().take() {
+            self.pace.renew(terms);
+        }
+        let now = Instant::now();
+        self.looked(now)?;
+        Ok((now, Box::pin(sleep(self.pace.next_look()))))
     }
 
     /// Counts what the client has taken against the time it was waited for.
@@ -206,11 +245,12 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const THOUSAND: Terms = Terms { rate: 1_000, patience: Duration::from_secs(30) };
 
     #[test]
     fn who_takes_bytes_at_the_rate_is_waited_for_and_who_is_slower_is_not_for_long() {
         let waited = |bytes| {
-            let mut pace = Pace::new(1_000, 30 * SECOND);
+            let mut pace = Pace::new(THOUSAND);
             let good = (0..100).take_while(|_| pace.waited(SECOND, bytes).is_ok()).count();
             (good, pace.left)
         };
@@ -222,22 +262,36 @@ mod tests {
 
     #[test]
     fn another_response_has_its_own_grace_and_keeps_what_was_earned() {
-        let mut pace = Pace::new(1_000, 30 * SECOND);
+        let mut pace = Pace::new(THOUSAND);
         assert_eq!(pace.waited(4 * SECOND, 0), Ok(()));
-        pace.renew();
+        pace.renew(THOUSAND);
         assert_eq!(pace.left, 5 * SECOND);
         assert_eq!(pace.waited(SECOND, 9_000), Ok(()));
-        pace.renew();
+        pace.renew(THOUSAND);
         assert_eq!(pace.left, 13 * SECOND);
+        // Another application has other limits.
+        pace.renew(Terms { rate: 10, patience: 3 * SECOND });
+        assert_eq!((pace.left, pace.waited(2 * SECOND, 10)), (3 * SECOND, Ok(())));
+        assert_eq!(pace.left, 2 * SECOND);
     }
 
     #[test]
-    fn without_a_rate_only_patience_counts() {
-        let mut pace = Pace::new(0, 30 * SECOND);
-        assert_eq!((pace.waited(29 * SECOND, 0), pace.left), (Ok(()), SECOND));
-        assert_eq!((pace.waited(SECOND, 1), pace.left), (Ok(()), 30 * SECOND));
-        assert_eq!(pace.waited(30 * SECOND, 0), Err(TooSlow));
-        assert_eq!(Pace::new(1, SECOND).left, SECOND);
+    fn who_takes_nothing_is_waited_for_as_long_as_patience_lasts_whatever_was_earned() {
+        for rate in [0, 1] {
+            let mut pace = Pace::new(Terms { rate, ..THOUSAND });
+            assert_eq!([pace.waited(SECOND, 1_000), pace.waited(29 * SECOND, 0)], [Ok(()), Ok(())], "{rate}");
+            assert_eq!([pace.waited(SECOND / 2, 1), pace.waited(29 * SECOND, 0)].map(|waited| waited.is_ok()), [true, rate == 0], "{rate}");
+            assert_eq!(pace.waited(SECOND, 0), Err(TooSlow), "{rate}");
+        }
+    }
+
+    #[test]
+    fn it_is_looked_when_a_client_could_be_too_slow_and_some_times_before() {
+        let mut pace = Pace::new(THOUSAND);
+        assert_eq!(pace.next_look(), Duration::from_millis(3_750));
+        assert_eq!((pace.waited(3 * SECOND, 0), pace.next_look()), (Ok(()), 2 * SECOND));
+        assert_eq!(Pace::new(Terms { rate: 0, patience: SECOND / 2 }).next_look(), LOOK);
+        assert_eq!(Pace::new(Terms { rate: 1, patience: SECOND }).left, SECOND);
     }
 
     #[tokio::test]

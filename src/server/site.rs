@@ -107,6 +107,10 @@ impl Site {
         &self.usage
     }
 
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(super) fn desk(&self) -> &Arc<Desk> {
         &self.desk
     }
