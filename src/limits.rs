@@ -198,9 +198,9 @@ limits! {
     reuse_growth_bytes, "reuse-growth", Bytes, 64 * MIB, 0, 4 * GIB;
     /// Instances of all tenants in one worker process; the longest idle one gives way to a new one.
     worker_instances, "worker-instances", Count, 128, 1, 4_000;
-    /// Connections in all, over all worker processes.
+    /// Connections in all, over all workers of a group.
     connections, "max-connections", Count, 4_096, 1, 1_000_000;
-    /// Connections of one peer address (of IPv6: its /64), over all worker processes.
+    /// Connections of one peer address (of IPv6: its /64), over all workers of a group.
     peer_connections, "max-peer-connections", Count, 256, 1, 1_000_000;
     /// Longest time to send a request's head; it begins with a connection, and with a further request's first byte.
     head_read_ms, "head-read-timeout", Millis, 10 * SECOND, 1, 10 * MINUTE;

@@ -24,7 +24,7 @@ use crate::{
     admin::{self, Operator},
     artifact::hex,
     build::Progress,
-    config::{HostConfig, Mistakes},
+    config::{Admin, HostConfig, Mistakes},
     exchange::Tasks,
     stage::Refused,
     supervisor::{AppName, Bound, Deployed, Host, Origin, Turns, Wish},
@@ -61,6 +61,7 @@ pub(super) fn run(file: &Path, typed: &args::Serve) -> Result<(), Failure> {
         file: file.to_owned(),
         cache: typed.common.cache_dir.clone(),
         state: config.plan.state.clone(),
+        begun: begun(&config),
         host: Mutex::default(),
         turns: Mutex::default(),
         changing: RwLock::default(),
@@ -152,6 +153,8 @@ struct Desk {
     file: PathBuf,
     cache: Option<PathBuf>,
     state: PathBuf,
+    /// How it was begun, of what a reload cannot change.
+    begun: (Admin, Option<PathBuf>),
     host: Mutex<Option<Arc<Host>>>,
     /// Who changes what is remembered of an application: one at a time.
     turns: Mutex<Turns>,
@@ -360,6 +363,11 @@ fn explained(name: &AppName, Refused { what, detail, hint }: &Refused) -> String
     format!("{name}: {what}{detail}{hint}")
 }
 
+/// What of a configuration a reload cannot change, beside its plan.
+fn begun(config: &HostConfig) -> (Admin, Option<PathBuf>) {
+    (config.admin.clone(), config.watch.as_ref().map(|watch| watch.folder.clone()))
+}
+
 /// What lies in the watched folder.
 fn found(config: &HostConfig) -> io::Result<Found> {
     let mut all = Found::default();
@@ -392,7 +400,8 @@ impl Operator for Desk {
     async fn reload(&self) -> Result<String, String> {
         let _alone = self.changing.write().await;
         let (host, config) = (self.host()?, self.config()?);
-        if let Some(fixed) = host.plan().unlike(&config.plan) {
+        let listening = (self.begun != begun(&config)).then_some("[admin], or [watch],");
+        if let Some(fixed) = host.plan().unlike(&config.plan).or(listening) {
             tracing::warn!("{fixed} of {} has changed, and is taken over by a restart only", self.file.display());
         }
         let Found { wishes, kept, mistakes } = self.wishes(&config).map_err(|failure| failure.text())?;

@@ -31,6 +31,8 @@ enum ForwardingName {
     XForwardedHost,
     /// The path that the proxy has taken off; it becomes the beginning of SCRIPT_NAME
     XForwardedPrefix,
+    /// What the proxy calls the request; ours is called so too
+    XRequestId,
 }
 
 impl ProxyFlags {
@@ -42,6 +44,7 @@ impl ProxyFlags {
             ForwardingName::XForwardedProto => Forwarding::Proto,
             ForwardingName::XForwardedHost => Forwarding::Host,
             ForwardingName::XForwardedPrefix => Forwarding::Prefix,
+            ForwardingName::XRequestId => Forwarding::RequestId,
         };
         let fields = self.proxy_headers.iter().map(forwarding).collect();
         Proxies { networks: self.trusted_proxy.clone(), hops: self.proxy_hops.into(), fields }

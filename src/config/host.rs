@@ -59,7 +59,7 @@ pub(super) struct Context {
 }
 
 /// Where a host is told what to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Admin {
     /// A Unix socket, of this user's alone.
     pub socket: PathBuf,
@@ -394,10 +394,11 @@ impl Parse<'_, '_> {
                 "x-forwarded-proto" => proxies.fields.push(Forwarding::Proto),
                 "x-forwarded-host" => proxies.fields.push(Forwarding::Host),
                 "x-forwarded-prefix" => proxies.fields.push(Forwarding::Prefix),
+                "x-request-id" => proxies.fields.push(Forwarding::RequestId),
                 _ => self.reader.wrong(
                     &at,
                     format!("{text:?} is not known"),
-                    "forwarded, x-forwarded-for, x-forwarded-proto, x-forwarded-host, x-forwarded-prefix",
+                    "forwarded, x-forwarded-for, x-forwarded-proto, x-forwarded-host, x-forwarded-prefix, x-request-id",
                 ),
             }
         }

@@ -103,7 +103,7 @@ const LISTEN: &[Key] = &[key("bind", Kind::TextOrTexts, "addresses with ports; 1
 
 const PROXIES: &[Key] = &[
     key("networks", Kind::Texts, "where they are: addresses or networks"),
-    key("fields", Kind::Texts, "what they set of every request: forwarded, x-forwarded-for, -proto, -host, -prefix"),
+    key("fields", Kind::Texts, "what they set of every request: forwarded, x-forwarded-for, -proto, -host, -prefix, x-request-id"),
     key("hops", Kind::Number, "how many of them a request comes through; 1 without"),
 ];
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-use super::{Peer, path::native};
+use super::{Peer, ids::request_id, path::native};
 use crate::{fault::ClientFault, tenant::Mount};
 
 /// What a proxy may say of a request.
@@ -24,6 +24,8 @@ pub enum Forwarding {
     Host,
     /// `X-Forwarded-Prefix`: the path that the proxy has taken off, which becomes the beginning of SCRIPT_NAME.
     Prefix,
+    /// `X-Request-Id`: what the proxy calls the request, in its own log as well.
+    RequestId,
 }
 
 /// The proxies that stand before the server. The default is none.
@@ -71,6 +73,8 @@ pub struct Origin {
     pub host: Option<String>,
     /// The path that a proxy has taken off.
     pub prefix: Mount,
+    /// What a proxy calls the request.
+    pub request_id: Option<String>,
 }
 
 /// S21: the fields by which proxies are known to speak of clients.
@@ -116,6 +120,7 @@ impl Forwarding {
             Self::Proto => "x-forwarded-proto",
             Self::Host => "x-forwarded-host",
             Self::Prefix => "x-forwarded-prefix",
+            Self::RequestId => "x-request-id",
         })
     }
 }
@@ -136,8 +141,14 @@ impl Proxies {
         for name in deceiving {
             fields.remove(name);
         }
-        let mut origin =
-            Origin { client: peer.0.ip().to_canonical(), port: Some(peer.0.port()), scheme: Scheme::Http, host, prefix: Mount::default() };
+        let mut origin = Origin {
+            client: peer.0.ip().to_canonical(),
+            port: Some(peer.0.port()),
+            scheme: Scheme::Http,
+            host,
+            prefix: Mount::default(),
+            request_id: None,
+        };
         if trusted {
             self.hear(fields, &mut origin)?;
         }
@@ -165,6 +176,9 @@ impl Proxies {
         }
         if let Some(text) = last(&said(Forwarding::Prefix)?) {
             origin.prefix = Mount::new(text.trim_end_matches('/')).map_err(|_| BAD)?;
+        }
+        if self.fields.contains(&Forwarding::RequestId) {
+            origin.request_id = request_id(fields, &Forwarding::RequestId.field());
         }
         let elements = said(Forwarding::Forwarded)?;
         let of = |text: &str| Element::of(text)?.node.as_deref().map_or(Ok(None), node);
@@ -398,6 +412,14 @@ mod tests {
         assert_eq!(x(1, ""), "10.0.0.1 99 http own.test");
         let mapped = origin(&proxies(1, &[Forwarding::For]), "[::ffff:10.0.0.1]:9", &[("X-Forwarded-For", "::ffff:1.2.3.4")]).0.unwrap();
         assert_eq!(mapped.client, IpAddr::from([1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn a_proxys_id_of_a_request_is_taken_over_where_it_is_named() {
+        let id = |peer, names: &[Forwarding]| origin(&proxies(1, names), peer, &[("X-Request-Id", "a")]).0.unwrap().request_id;
+        assert_eq!(id("10.0.0.1:99", &[Forwarding::RequestId]).as_deref(), Some("a"));
+        assert_eq!(id("10.0.0.1:99", &[Forwarding::For]), None);
+        assert_eq!(id("192.0.2.1:99", &[Forwarding::RequestId]), None, "who is no proxy is not believed");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod cgi;
 mod forwarded;
 mod head;
 mod headers;
+mod ids;
 mod path;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ pub use self::{
     cgi::{BadCgi, CgiRequest, ScriptName},
     forwarded::{Forwarding, Origin, Proxies, Scheme},
     head::{Head, Length, RawTarget},
+    ids::trace_id,
 };
 use crate::{fault::ClientFault, tenant::Mount};
 

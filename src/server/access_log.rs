@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 
 use super::site::Site;
 use crate::{
-    environ::Head,
+    environ::{self, Head},
     exchange::{Report, Used},
     fault::{Fault, Outcome},
     ledger::{Counter, DURATIONS, PARTS},
@@ -44,6 +44,8 @@ struct Asked {
     protocol: &'static str,
     referer: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
+    /// Of `traceparent`.
+    trace_id: Option<String>,
 }
 
 #[derive(Default)]
@@ -68,18 +70,34 @@ impl Entry {
             protocol: if parts.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
             referer: parts.headers.get(header::REFERER).cloned(),
             user_agent: parts.headers.get(header::USER_AGENT).cloned(),
+            trace_id: environ::trace_id(&parts.headers),
         });
-        Self::of(head.origin().client, asked, site)
+        let origin = head.origin();
+        Self::of(origin.client, origin.request_id.clone(), asked, site)
     }
 
     /// For one that was refused; `line` is what of it was understood.
     pub(super) fn refused(client: IpAddr, line: Option<(Method, Uri)>, site: Option<Arc<Site>>) -> Self {
-        let asked = line.map(|(method, target)| Asked { method, path: escaped(&target), protocol: "-", referer: None, user_agent: None });
-        Self::of(client, asked, site)
+        let asked = line.map(|(method, target)| Asked {
+            method,
+            path: escaped(&target),
+            protocol: "-",
+            referer: None,
+            user_agent: None,
+            trace_id: None,
+        });
+        Self::of(client, None, asked, site)
     }
 
-    fn of(client: IpAddr, asked: Option<Asked>, site: Option<Arc<Site>>) -> Self {
-        Self(Arc::new(Line { site, request_id: new_id(), client, asked, started: Instant::now(), written: Mutex::default() }))
+    fn of(client: IpAddr, request_id: Option<String>, asked: Option<Asked>, site: Option<Arc<Site>>) -> Self {
+        Self(Arc::new(Line {
+            site,
+            request_id: request_id.unwrap_or_else(new_id),
+            client,
+            asked,
+            started: Instant::now(),
+            written: Mutex::default(),
+        }))
     }
 
     pub(super) fn request_id(&self) -> &str {
@@ -202,6 +220,7 @@ impl Drop for Line {
             app = self.site.as_ref().map(|site| site.name.as_str()).filter(|name| !name.is_empty()),
             version = self.site.as_ref().map(|site| site.version.as_str()).filter(|version| !version.is_empty()),
             request_id = %self.request_id,
+            trace_id = asked.and_then(|asked| asked.trace_id.as_deref()),
             client = %self.client,
             method = %asked.map_or("-", |asked| asked.method.as_str()),
             path = %asked.map_or("-", |asked| asked.path.as_str()),

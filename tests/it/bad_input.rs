@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{Host, ended, guest, root, wasgi};
+use crate::support::{Host, ended, guest, python, root, wasgi};
 
 /// Exit code, and what was said on standard error from `error:` on.
 fn failed(command: &mut Command) -> (i32, String) {
@@ -128,6 +128,12 @@ fn limits_out_of_range_are_told_together() {
 
 #[test]
 fn unknown_flags_and_bad_values_are_usage_errors() {
+    for beside in
+        [&["app.wasm"][..], &["--guest-cpu", "1s"], &["--access-log"], &["--trusted-proxy", "::1/128", "--proxy-headers", "forwarded"]]
+    {
+        let (code, said) = failed(wasgi().args(["serve", "--config", "host.toml"]).args(beside));
+        assert!(code == 2 && said.contains("cannot be used with"), "{beside:?}: {said}");
+    }
     assert_eq!(failed(wasgi().args(["serve", "--max-bdy", "1"])).0, 2);
     assert_eq!(failed(wasgi().args(["serve", "--isolation", "none"])).0, 2);
     assert_eq!(failed(wasgi().args(["frob"])).0, 2);
@@ -283,4 +289,21 @@ fn the_documents_name_only_flags_that_exist() {
             assert!(help.contains(flag), "{document} names {flag}");
         }
     }
+}
+
+/// What compiles is a process of its own, with a time and a memory.
+#[test]
+fn a_compiler_that_takes_too_long_or_too_much_is_ended_and_says_which() {
+    let cache = tempfile::tempdir().unwrap();
+    let compiled = |limit: &str, value: &str| {
+        let mut serve = wasgi();
+        serve.arg("serve").arg(python("tests/apps/static")).args(["--bind", "127.0.0.1:0", limit, value, "--cache-dir"]).arg(cache.path());
+        failed(&mut serve)
+    };
+    let (code, said) = compiled("--compile-timeout", "1s");
+    assert_eq!(code, 1);
+    assert!(said.contains("the compile took too long") && said.contains("`--compile-timeout` gives it more time"), "{said}");
+    let (code, said) = compiled("--compile-memory", "256MiB");
+    assert_eq!(code, 1);
+    assert!(said.contains("the compile ended early") && said.contains("`--compile-memory`"), "{said}");
 }

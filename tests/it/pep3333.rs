@@ -94,6 +94,18 @@ fn s54_the_server_adds_date_server_and_a_request_id() {
 }
 
 #[test]
+fn what_a_proxy_calls_a_request_is_its_id_everywhere_and_its_trace_is_in_the_log() {
+    let fields = "X-Request-Id: Root=1-abc\r\nTraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+    let host = Host::behaving(&["--trusted-proxy", "127.0.0.0/8", "--proxy-headers", "x-request-id"]);
+    let reply = host.ask("GET", "/print", fields);
+    assert_eq!((reply.code(), reply.all("x-request-id")), (200, vec!["Root=1-abc"]));
+    host.logged(&["wasgi::app", "Root=1-abc", "to stdout"]);
+    host.logged(&["wasgi::access", "Root=1-abc", "0af7651916cd43dd8448eb211c80319c", "/print"]);
+    let own = Host::behaving(&[]).ask("GET", "/hello", fields);
+    assert_eq!(own.field("x-request-id").unwrap().len(), 16, "nobody is believed who was not named");
+}
+
+#[test]
 fn s56_a_chunk_arrives_while_the_application_still_works() {
     let host = Host::behaving(&[]);
     let mut stream = host.connect();

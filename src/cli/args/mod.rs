@@ -236,11 +236,32 @@ pub(super) struct Inspect {
     pub json: bool,
 }
 
+/// What a configuration says, and would be ignored beside one; and every limit.
+const BESIDE_CONFIG: [&str; 17] = [
+    "what",
+    "bind",
+    "isolation",
+    "uploads",
+    "mount",
+    "access_log",
+    "log_format",
+    "workers",
+    "rewind",
+    "strict",
+    "stop_grace",
+    "allow_sdist",
+    "tenant",
+    "data",
+    "env",
+    "env_file",
+    "ProxyFlags",
+];
+
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Args, Debug)]
 pub(super) struct Serve {
-    /// Serve what a configuration says, for many tenants
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["bind", "isolation", "uploads", "mount", "workers", "tenant", "data", "env", "env_file"])]
+    /// Serve what a configuration says, for many tenants; it says all that the other flags say
+    #[arg(long, value_name = "FILE", conflicts_with_all = BESIDE_CONFIG)]
     pub config: Option<PathBuf>,
     /// A built file, a folder, a Python file, or module:name; what is no built file is built first
     #[arg(default_value = ".")]
@@ -411,6 +432,7 @@ impl FromArgMatches for LimitFlags {
 
 impl Args for LimitFlags {
     fn augment_args(command: clap::Command) -> clap::Command {
+        let beside_config = command.get_arguments().any(|argument| argument.get_id() == "config");
         Limits::TABLE.iter().fold(command.next_help_heading("Limits"), |command, limit| {
             let unit = limit.unit;
             let default = Amount(limit.default, unit);
@@ -419,7 +441,7 @@ impl Args for LimitFlags {
                 .value_name("N")
                 .value_parser(move |text: &str| Amount::parse(text, unit).map(|amount| amount.0))
                 .help(format!("{} [default: {default}]", limit.help.trim().trim_end_matches('.')));
-            command.arg(flag)
+            command.arg(if beside_config { flag.conflicts_with("config") } else { flag })
         })
     }
 
