@@ -87,6 +87,10 @@ fn processes(page: &mut Page, host: &Host) {
     page.family("wasgi_connections", "gauge", "Connections of clients.", connections);
     let resident = workers.iter().filter_map(|worker| Some((labels(worker), resident_bytes(worker.pid?)?)));
     page.family("wasgi_worker_resident_memory_bytes", "gauge", "Resident memory of a worker.", resident);
+    let busy = workers.iter().filter_map(|worker| Some((labels(worker), cpu_time(worker.pid?)?.as_secs_f64())));
+    page.family("wasgi_worker_cpu_seconds_total", "counter", "CPU time of a worker, since it was begun.", busy);
+    let own = cpu_time(std::process::id()).map(|time| ([("process", "supervisor".to_owned())], time.as_secs_f64()));
+    page.family("process_cpu_seconds_total", "counter", "CPU time of the supervisor.", own);
     let own = resident_bytes(std::process::id()).map(|bytes| ([("process", "supervisor".to_owned())], bytes));
     page.family("process_resident_memory_bytes", "gauge", "Resident memory of the supervisor.", own);
     let files = std::fs::read_dir("/proc/self/fd").ok().map(|files| ([("process", "supervisor".to_owned())], files.count()));
@@ -96,6 +100,12 @@ fn processes(page: &mut Page, host: &Host) {
     page.family("wasgi_compile_total", "counter", "Files that were compiled, or found in the cache.", stages);
     let took = [([("of", "all".to_owned())], host.counts().took().as_secs_f64())];
     page.family("wasgi_compile_seconds_total", "counter", "Time that this took.", took);
+    let [found, compiled] = host.counts().cached();
+    let cached = |count| [([("of", "all".to_owned())], count)];
+    page.family("wasgi_component_cache_hits_total", "counter", "Files of which all code was in the cache.", cached(found));
+    page.family("wasgi_component_cache_misses_total", "counter", "Files of which something was compiled.", cached(compiled));
+    let bytes = cached(host.counts().cache_bytes());
+    page.family("wasgi_component_cache_bytes", "gauge", "Bytes of the caches, when they were swept last.", bytes);
     let unwritten = [([("stream", "all".to_owned())], host.logs().unwritten())];
     page.family("wasgi_log_lines_unwritten_total", "counter", "Lines that the disk or standard error was too slow for.", unwritten);
     let info = [([("version", env!("CARGO_PKG_VERSION").to_owned())], 1_u64)];
@@ -106,6 +116,14 @@ fn processes(page: &mut Page, host: &Host) {
 fn resident_bytes(pid: u32) -> Option<u64> {
     let pages: u64 = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages.saturating_mul(u64::try_from(rustix::param::page_size()).ok()?))
+}
+
+/// Of `/proc`: behind the name, which may have anything in it, the twelfth and thirteenth number are ticks in the process and in the kernel.
+fn cpu_time(pid: u32) -> Option<Duration> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, numbers) = text.rsplit_once(')')?;
+    let ticks = numbers.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    Some(Duration::from_millis(ticks.saturating_mul(1_000).checked_div(rustix::param::clock_ticks_per_second())?))
 }
 
 type Row = (Arc<Ledger>, Live);
@@ -262,6 +280,18 @@ mod tests {
         let mut page = Page(String::new());
         page.family("a_total", "counter", "What.", [([("x", "q\"\\\n".to_owned())], 1_u64), ([("x", String::new())], 2)]);
         assert_eq!(page.0, "# HELP a_total What.\n# TYPE a_total counter\na_total{x=\"q\\\"\\\\\\n\"} 1\na_total{x=\"\"} 2\n");
+    }
+
+    #[test]
+    fn the_time_of_a_process_is_read_from_proc() {
+        let before = cpu_time(std::process::id()).unwrap();
+        let own = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let own = Duration::new(u64::try_from(own.tv_sec).unwrap(), u32::try_from(own.tv_nsec).unwrap());
+        // The kernel rounds each of the two to a tick.
+        let after = cpu_time(std::process::id()).unwrap();
+        let rounding = Duration::from_millis(50);
+        assert!(before <= own + rounding && own <= after + rounding, "{before:?} {own:?} {after:?}");
+        assert_eq!(cpu_time(u32::MAX), None);
     }
 
     #[test]

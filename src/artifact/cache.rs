@@ -171,35 +171,37 @@ impl Artifacts {
             Isolation::Request | Isolation::Reuse => (None, None),
         };
         let made_for = made_for(options.isolation, rewound.is_some());
-        let (code, next) = match (opened.plan(), start) {
+        let (code, next, is_found) = match (opened.plan(), start) {
             (Some(plan), Start::Released | Start::ReleasedNow) => {
                 let place = self.release_place(engine, &opened, options, (plan, made_for));
                 if is_made(&place, start) && self.found(engine, &place).is_some() {
-                    (place, Next::Serve)
+                    (place, Next::Serve, true)
                 } else {
                     self.instrumented(engine, path, component)?;
-                    (self.instrumented_place(engine, component), Next::Release { place })
+                    (self.instrumented_place(engine, component), Next::Release { place }, false)
                 }
             }
             (Some(_), Start::EachInstance | Start::Unprepared) => {
                 self.instrumented(engine, path, component)?;
-                (self.instrumented_place(engine, component), Next::Serve)
+                (self.instrumented_place(engine, component), Next::Serve, false)
             }
             (None, _) => {
                 let name = format!("{}-{}", purpose(made_for), code_name(engine, component));
                 let place = self.folder.join("code").join(name);
-                self.code(engine, path, (&place, Linking::of(made_for)), || Ok(rewound.map_or(Cow::Borrowed(component), Cow::Owned)))?;
-                (place, Next::Serve)
+                let make = || Ok(rewound.map_or(Cow::Borrowed(component), Cow::Owned));
+                let (_, is_found) = self.code(engine, path, (&place, Linking::of(made_for)), make)?;
+                (place, Next::Serve, is_found)
             }
         };
-        Ok(Prepared { code, files, meta: opened.meta, next, not_rewound, kept_bytes })
+        Ok(Prepared { code, files, meta: opened.meta, next, is_found, not_rewound, kept_bytes })
     }
 
     /// The compiled code of a component whose state can be read.
     pub(crate) fn instrumented(&self, engine: &Engine, path: &Path, component: &[u8]) -> Result<Arc<Code>, ArtifactFault> {
         let refused = |fault: NotReleasable| ArtifactFault::Invalid { path: path.to_owned(), detail: fault.to_string() };
         let place = self.instrumented_place(engine, component);
-        self.code(engine, path, (&place, Linking::Libraries), || sandbox::instrumented(component).map(Cow::Owned).map_err(refused))
+        let make = || sandbox::instrumented(component).map(Cow::Owned).map_err(refused);
+        self.code(engine, path, (&place, Linking::Libraries), make).map(|(code, _)| code)
     }
 
     fn instrumented_place(&self, engine: &Engine, component: &[u8]) -> PathBuf {
@@ -223,23 +225,23 @@ impl Artifacts {
         Ok(Bundle::folders(&folder).map_err(|source| self.fault(source))?)
     }
 
-    /// The code at `place`, or what is compiled of `make`.
+    /// The code at `place`, or what is compiled of `make`; and whether it was there.
     pub(super) fn code<'a>(
         &self,
         engine: &Engine,
         path: &Path,
         (place, linking): (&Path, Linking),
         make: impl FnOnce() -> Result<Cow<'a, [u8]>, ArtifactFault>,
-    ) -> Result<Arc<Code>, ArtifactFault> {
+    ) -> Result<(Arc<Code>, bool), ArtifactFault> {
         if let Some(code) = self.found(engine, place) {
-            return Ok(code);
+            return Ok((code, true));
         }
         // Processes that start together compile once.
         let _alone = self.alone(&self.folder.join("code").join(".lock"))?;
         if let Some(code) = self.found(engine, place) {
-            return Ok(code);
+            return Ok((code, true));
         }
-        self.compiled(engine, path, (place, linking), &make()?)
+        self.compiled(engine, path, (place, linking), &make()?).map(|code| (code, false))
     }
 
     pub(super) fn alone(&self, lock: &Path) -> Result<fs::File, CacheFault> {
@@ -291,6 +293,8 @@ pub struct Prepared {
     pub meta: Option<Meta>,
     /// What has to be done yet.
     pub next: Next,
+    /// Whether nothing of it had to be compiled, nor has yet.
+    pub is_found: bool,
     /// Why its instances cannot be rewound, if that was asked.
     pub not_rewound: Option<String>,
     /// Bytes that the host keeps of each instance beside its memories and tables.

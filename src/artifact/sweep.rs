@@ -280,7 +280,7 @@ mod tests {
     }
 
     fn prepared(code: &Path, files: Vec<Folder>) -> Prepared {
-        Prepared { code: code.to_owned(), files, meta: None, next: Next::Serve, not_rewound: None, kept_bytes: 0 }
+        Prepared { code: code.to_owned(), files, meta: None, next: Next::Serve, is_found: true, not_rewound: None, kept_bytes: 0 }
     }
 
     #[test]

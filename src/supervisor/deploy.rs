@@ -225,7 +225,8 @@ impl Host {
         }
         let began = std::time::Instant::now();
         let staged = stage::run(&wanted, log).await;
-        self.counts.staged(began.elapsed(), staged.is_ok());
+        let is_found = staged.as_ref().ok().map(|staged| staged.prepared.is_found);
+        self.counts.staged(began.elapsed(), is_found);
         let staged = staged?;
         tracing::info!("{} is {}", wish.name, staged.took);
         for warning in staged.report.iter().flat_map(crate::sandbox::Report::warnings) {

@@ -110,7 +110,8 @@ impl Plan {
     pub fn unlike(&self, other: &Self) -> Option<&'static str> {
         let groups = |plan: &Self| plan.groups.iter().map(|group| format!("{group:?}")).collect::<Vec<_>>();
         let host = |plan: &Self| {
-            (plan.cache.clone(), plan.state.clone(), plan.rows, plan.stop_grace, plan.require_sandbox, plan.stages, plan.rewind)
+            let paths = (plan.cache.clone(), plan.cache_bytes, plan.state.clone());
+            (paths, plan.rows, plan.stop_grace, plan.require_sandbox, plan.stages, plan.rewind)
         };
         if groups(self) != groups(other) {
             return Some("where it listens, or with how many workers,");
@@ -163,12 +164,32 @@ pub struct Counts {
     good: AtomicU64,
     failed: AtomicU64,
     ns: AtomicU64,
+    found: AtomicU64,
+    compiled: AtomicU64,
+    cache_bytes: AtomicU64,
 }
 
 impl Counts {
-    fn staged(&self, took: Duration, good: bool) {
-        (if good { &self.good } else { &self.failed }).fetch_add(1, Ordering::Relaxed);
+    /// A stage has ended; `is_found` says, where it went well, whether all of it was in the cache.
+    fn staged(&self, took: Duration, is_found: Option<bool>) {
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        count(if is_found.is_some() { &self.good } else { &self.failed });
+        if let Some(is_found) = is_found {
+            count(if is_found { &self.found } else { &self.compiled });
+        }
         self.ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How many applications were in the cache, and how many had to be compiled.
+    #[must_use]
+    pub fn cached(&self) -> [u64; 2] {
+        [&self.found, &self.compiled].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of the caches of all groups, when they were looked at last.
+    #[must_use]
+    pub fn cache_bytes(&self) -> u64 {
+        self.cache_bytes.load(Ordering::Relaxed)
     }
 
     /// How many went well, and how many did not.
@@ -424,18 +445,24 @@ impl Host {
     async fn sweep(&self) {
         let (plan, most) = (self.plan.clone(), self.plan.cache_bytes);
         let sweep = move || {
+            let mut bytes = 0_u64;
             for group in &plan.groups {
                 let swept = Artifacts::new(cache_of(&plan, &group.name)).map_err(io::Error::other).and_then(|cache| cache.sweep(most));
                 match swept {
-                    Ok(swept) if swept.removed > 0 => {
-                        tracing::info!("the cache was swept: {} things went, {} bytes are left", swept.removed, swept.bytes);
+                    Ok(swept) => {
+                        bytes = bytes.saturating_add(swept.bytes);
+                        if swept.removed > 0 {
+                            tracing::info!("the cache was swept: {} things went, {} bytes are left", swept.removed, swept.bytes);
+                        }
                     }
-                    Ok(_) => {}
                     Err(error) => tracing::warn!("the cache cannot be swept: {error}"),
                 }
             }
+            bytes
         };
-        drop(tokio::task::spawn_blocking(sweep).await);
+        if let Ok(bytes) = tokio::task::spawn_blocking(sweep).await {
+            self.counts.cache_bytes.store(bytes, Ordering::Relaxed);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -439,6 +439,12 @@ fn prometheus_reads_the_metrics() {
     let checked = promtool.wait_with_output().unwrap();
     assert_eq!((checked.status.code(), text(&checked.stdout), text(&checked.stderr)), (Some(0), String::new(), String::new()));
 
+    let metrics = page.text();
+    let counted = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.split_once(' ')?.1.parse::<u64>().ok());
+    // Another test may have had it compiled.
+    let cached = ["hits", "misses"].map(|what| counted(&format!("wasgi_component_cache_{what}_total")).unwrap());
+    assert_eq!((cached.iter().sum::<u64>(), counted("wasgi_compile_total")), (1, Some(1)), "{metrics}");
+
     let config = folder.path().join("prometheus.yml");
     let scrape = format!(
         "scrape_configs:\n- job_name: wasgi\n  scrape_interval: 1s\n  authorization: {{credentials_file: {}}}\n  static_configs: [{{targets: ['127.0.0.1:{admin}']}}]\n",
