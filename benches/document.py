@@ -40,11 +40,12 @@ def table(row, found):
 def targets(found):
     """Each target of a row that was measured, beside the figure."""
     lines = ["| row | server | target | measured | |", "|---|---|--:|--:|---|"]
-    for row, name, least, base in TARGETS:
-        if row in found:
-            ratio = found[row][name]["rate"] / found[row][base]["rate"]
-            lines.append(f"| {row} | {name} | ≥ {least} × {base} | {ratio:.2f} | {'met' if ratio >= least else '**missed**'} |")
-    return "\n".join([*lines, ""])
+    measured = [target for target in TARGETS if target[0] in found]
+    ratios = [found[row][name]["rate"] / found[row][base]["rate"] for row, name, _, base in measured]
+    met = sum(ratio >= least for (*_, least, _), ratio in zip(measured, ratios))
+    for (row, name, least, base), ratio in zip(measured, ratios):
+        lines.append(f"| {row} | {name} | ≥ {least} × {base} | {ratio:.2f} | {'met' if ratio >= least else '**missed**'} |")
+    return "\n".join([*lines, "", f"{met} of {len(measured)} are met.", ""])
 
 
 def whole(rows, found, builds, rounds, seconds, connections):
@@ -52,11 +53,13 @@ def whole(rows, found, builds, rounds, seconds, connections):
     notes = (HERE / "notes.md").read_text()
     return f"""# Benchmarks
 
-Written by `make bench`; `make bench ROW=flask` prints one row. Server and load share the machine, over loopback: `wrk -t1 -c{connections} -d{seconds}s`,
+Written by `make bench SECONDS={seconds} ROUNDS={rounds}`; `make bench ROW=flask` prints one row. Server and load share the machine, over loopback: `wrk -t1 -c{connections} -d{seconds}s`,
 {rounds} rounds in turn, each server begun anew and warmed in each; every byte of every response of the warm-up is compared. Medians; the spread is
 of the rate. Memory is of all processes of a server, shared pages counted once (PSS), after the load. **Only the relations of one run mean
 something.** wasgi runs with its default limits and all its checks, in a release build: *new* is `isolation = "request"`, *rewound* `"rewind"`,
-*reused* `"reuse"`. The same source serves in wasgi and in the native servers; `wasmtime serve` runs a wasi:http component of it.
+*reused* `"reuse"`. The same source serves in wasgi and in the native servers; `wasmtime serve` runs a wasi:http component of it. Applications in
+Python have `[build] warm = ["/"]`: their page is asked for when their memory is drawn, as a server is warmed; `wasmtime serve`'s components are drawn behind the import. Guests
+run componentize-py's CPython 3.14.
 
 {machine(builds)}
 
@@ -74,6 +77,7 @@ def machine(builds):
     processor = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.machine())
     memory = int(next(line.split()[1] for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))) / 2**20
     versions = [said([builds.wasgi, "--version"]), said([builds.wasmtime, "--version"]), f"CPython {platform.python_version()}"]
+    versions.append(f"commit {said(['git', 'describe', '--always', '--dirty'])}")
     versions += [line.replace("==", " ") for line in (HERE / "peers.txt").read_text().split()]
     return f"{os.cpu_count()} × {processor}, {memory:.0f} GiB, Linux {platform.release()}; {', '.join(versions)}."
 

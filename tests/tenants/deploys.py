@@ -4,6 +4,8 @@ Usage: python3 tests/tenants/deploys.py PROGRAM GUESTS [SECONDS]. The load is wr
 connection for each request.
 """
 
+import contextlib
+import http.client
 import pathlib
 import re
 import shutil
@@ -114,6 +116,39 @@ def main():
             status, text = host.admin("POST", "/reload")
             assert status == 200, (status, text)
 
+        def graceful_stop():
+            """Clients on connections that are kept, when the host is told to stop: each is answered until it is told that it was the last."""
+            told, lost, answered, lock = [], [], [0], threading.Lock()
+
+            def kept():
+                connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=60)
+                with contextlib.closing(connection):
+                    while True:
+                        try:
+                            connection.request("GET", "/hello", headers={"Host": "blog.test"})
+                            reply = connection.getresponse()
+                            body = reply.read()
+                        except (http.client.HTTPException, OSError) as error:
+                            return lost.append(repr(error))
+                        if (reply.status, body) != (200, b"hello\n"):
+                            return lost.append(f"{reply.status} {body!r}")
+                        with lock:
+                            answered[0] += 1
+                        if reply.will_close:
+                            return told.append(reply)
+
+            threads = [threading.Thread(target=kept) for _ in range(16)]
+            for thread in threads:
+                thread.start()
+            time.sleep(2)
+            code = host.stop()
+            for thread in threads:
+                thread.join()
+            good = code == 0 and not lost and len(told) == len(threads)
+            table.row("a graceful stop", 1, "-", "-", answered[0], len(lost), good=good)
+            if not good:
+                print(f"    exit code {code}; {lost[:3]}")
+
         under_load("another version, by SIGHUP", reload)
         under_load("a version that fails", fail)
         under_load("by the admin socket, beside", by_the_socket)
@@ -122,6 +157,7 @@ def main():
         host.configure([app("blog", one, check="/hello")])
         assert host.admin("POST", "/reload")[0] == 200
         under_load("other workers", replace_workers)
+        graceful_stop()
     shutil.rmtree(watched)
     table.end("make deploys")
 

@@ -40,15 +40,16 @@ class AdminConnection(http.client.HTTPConnection):
 class Host:
     """`wasgi serve --config`, with a configuration of its own."""
 
-    def __init__(self, program, apps, *, host="", extra="", cache=None, prefix=()):
+    def __init__(self, program, apps, *, host="", extra="", cache=None, state="state", prefix=()):
         self.program = program
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="wasgi-tenants-"))
         self.cache = cache or self.folder / "cache"
+        self.state = self.folder / state
         self.port = free_port()
         self.config = self.folder / "host.toml"
         self.log = (self.folder / "log").open("w+")
         self.head = (
-            f'[host]\nstate = "state"\ncache = "{self.cache}"\n{host}\n[listen]\nbind = "127.0.0.1:{self.port}"\n'
+            f'[host]\nstate = "{self.state}"\ncache = "{self.cache}"\n{host}\n[listen]\nbind = "127.0.0.1:{self.port}"\n'
             f'[log]\naccess = "json"\nlines = "json"\n{extra}\n'
         )
         self.configure(apps)
@@ -73,7 +74,7 @@ class Host:
 
     def tenant_log(self, tenant, since=None):
         """A tenant's log; or what has come since a mark, of which a part may be in the file before: a flood fills more than one."""
-        files = [self.folder / "state" / "logs" / f"{tenant}.log{older}" for older in (".1", "")]
+        files = [self.state / "logs" / f"{tenant}.log{older}" for older in (".1", "")]
         older, text = [file.read_text(errors="replace") if file.exists() else "" for file in files]
         if not since:
             return text
@@ -88,7 +89,7 @@ class Host:
         return text[:200], len(text)
 
     def admin(self, method, path, body=None):
-        connection = AdminConnection(self.folder / "state" / "admin.sock")
+        connection = AdminConnection(self.state / "admin.sock")
         with contextlib.closing(connection):
             connection.request(method, path, body=body, headers={"Content-Type": "application/toml"})
             reply = connection.getresponse()
@@ -96,6 +97,11 @@ class Host:
 
     def tenants(self):
         return {tenant["tenant"]: tenant for tenant in json.loads(self.admin("GET", "/tenants")[1])}
+
+    def metric(self, name):
+        """A number of `/metrics`: the sum over its labels."""
+        lines = [line for line in self.admin("GET", "/metrics")[1].splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def workers(self):
         return [worker["pid"] for worker in json.loads(self.admin("GET", "/workers")[1])["workers"] if worker["pid"]]

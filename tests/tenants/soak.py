@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from harness import Host, Neighbour, Table, ROOT, app, ask, build, memory, open_files, tenant, wait_for, within
+from harness import Host, Neighbour, Table, ROOT, app, ask, build, memory, open_files, tenant, wait_for
 
 PROGRAM, GUESTS = sys.argv[1], pathlib.Path(sys.argv[2])
 SECONDS = int(sys.argv[3]) if len(sys.argv) > 3 else 1800
@@ -30,7 +30,7 @@ ASKED = {
 
 
 def main():
-    table = Table(("minutes", 8), ("requests", 10), ("no answer", 9), ("RSS MiB of the workers", 26), ("descriptors", 14), ("instances", 10), ("neighbour p99 ms", 16))
+    table = Table(("minutes", 8), ("requests", 10), ("no answer", 9), ("RSS MiB: supervisor, workers", 28), ("descriptors", 14), ("instances", 10), ("neighbour p99 ms", 16))
     with tempfile.TemporaryDirectory() as folder:
         built = build(PROGRAM, ROOT / "tests/tenants/neighbour", pathlib.Path(folder) / "hello.wasm")
         behaviours = GUESTS / "behaviours.wasm"
@@ -83,7 +83,8 @@ def main():
                 """Nothing runs, and nothing idles."""
                 quiet = wait_for(lambda: all(one["instances"] == one["running"] == one["waiting"] == 0 for one in host.tenants().values()))
                 workers = host.workers()
-                return quiet, workers, [memory(pid)[0] for pid in workers], [open_files(pid) for pid in [host.process.pid, *workers]]
+                pids = [host.process.pid, *workers]
+                return quiet, workers, [memory(pid)[0] for pid in pids], [open_files(pid) for pid in pids]
 
             quiet = Neighbour(host.port)
             time.sleep(4)
@@ -93,7 +94,8 @@ def main():
             began, deploys = time.monotonic(), [None]
 
             def row(neighbour, good=True):
-                sizes, files = [memory(pid)[0] >> 20 for pid in host.workers()], [open_files(pid) for pid in [host.process.pid, *host.workers()]]
+                pids = [host.process.pid, *host.workers()]
+                sizes, files = [memory(pid)[0] >> 20 for pid in pids], [open_files(pid) for pid in pids]
                 instances = sum(one["instances"] for one in host.tenants().values())
                 p99 = f"{neighbour.p99():.1f}" if neighbour else ""
                 table.row(f"{(time.monotonic() - began) / 60:.1f}", counts["asked"], counts["lost"], sizes, files, instances, p99, good=good)
