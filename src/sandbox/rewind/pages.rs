@@ -228,7 +228,8 @@ impl Kernel {
             (scan.category_inverted, scan.category_mask) = (PAGE_IS_FILE | PAGE_IS_PFNZERO, PAGE_IS_FILE | PAGE_IS_PFNZERO);
             (scan.category_anyof_mask, scan.return_mask) = (PAGE_IS_PRESENT | PAGE_IS_SWAPPED, PAGE_IS_PRESENT);
         } else {
-            (scan.category_anyof_mask, scan.return_mask) = (PAGE_IS_WRITTEN, PAGE_IS_WRITTEN);
+            // Asked just so, the kernel has a loop for it of its own. That finds pages as well that were never there, which is too much, not too little.
+            (scan.category_mask, scan.return_mask) = (PAGE_IS_WRITTEN, PAGE_IS_WRITTEN);
         }
         let count = ioctl(self.pagemap.as_raw_fd(), PAGEMAP_SCAN, &mut scan)?;
         regions.iter().take(count).for_each(|region| found(*region));
