@@ -110,11 +110,17 @@ pub enum Way {
     Private,
 }
 
+/// Before that its loop for written pages alone did not look whether a page was there, and took some that were swapped out, or on their way, for
+/// untouched (fs/proc/task_mmu.c, "fix uffd-wp confusion in pagemap_scan_pmd_entry").
+const SURE_LOOP: (u32, u32) = (6, 10);
+
 /// What the kernel is asked with.
 #[derive(Debug)]
 pub(super) struct Kernel {
     pagemap: File,
     userfaultfd: Option<OwnedFd>,
+    /// Whether its loop for who asks for written pages alone finds all of them.
+    has_sure_loop: bool,
 }
 
 /// Pages, by their first and the one behind their last, seen from the beginning of a memory.
@@ -150,7 +156,8 @@ impl Kernel {
     /// Opens what is needed; `None` where this kernel has neither way.
     pub(super) fn open(allow_userfaultfd: bool) -> Option<Self> {
         let pagemap = File::open("/proc/self/pagemap").ok()?;
-        let mut kernel = Self { pagemap, userfaultfd: None };
+        let has_sure_loop = release().is_some_and(|release| release >= SURE_LOOP);
+        let mut kernel = Self { pagemap, userfaultfd: None, has_sure_loop };
         // Asked of nothing: does the kernel know the call?
         kernel.scan(0, 0, 0, &mut |_| {}).ok()?;
         kernel.userfaultfd = allow_userfaultfd.then(userfaultfd).and_then(Result::ok);
@@ -227,9 +234,11 @@ impl Kernel {
             // Neither a page of a file nor the one of zeroes; here, or swapped out.
             (scan.category_inverted, scan.category_mask) = (PAGE_IS_FILE | PAGE_IS_PFNZERO, PAGE_IS_FILE | PAGE_IS_PFNZERO);
             (scan.category_anyof_mask, scan.return_mask) = (PAGE_IS_PRESENT | PAGE_IS_SWAPPED, PAGE_IS_PRESENT);
-        } else {
+        } else if self.has_sure_loop {
             // Asked just so, the kernel has a loop for it of its own. That finds pages as well that were never there, which is too much, not too little.
             (scan.category_mask, scan.return_mask) = (PAGE_IS_WRITTEN, PAGE_IS_WRITTEN);
+        } else {
+            (scan.category_anyof_mask, scan.return_mask) = (PAGE_IS_WRITTEN, PAGE_IS_WRITTEN);
         }
         let count = ioctl(self.pagemap.as_raw_fd(), PAGEMAP_SCAN, &mut scan)?;
         regions.iter().take(count).for_each(|region| found(*region));
@@ -249,6 +258,16 @@ impl Kernel {
         let done = unsafe { libc::madvise(part.as_mut_ptr().cast(), part.len(), libc::MADV_DONTNEED) };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
+}
+
+/// The kernel's version: its first two numbers.
+fn release() -> Option<(u32, u32)> {
+    version(&std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?)
+}
+
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 fn range(span: Span) -> Range {
@@ -366,5 +385,14 @@ mod tests {
     fn pages_beyond_a_memory_are_not_forgotten() {
         let mut map = MmapOptions::new().len(2 * PAGE).map_anon().unwrap();
         assert_eq!(Kernel::forget(&mut map, &(1..3)).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_kernels_version_is_its_first_two_numbers() {
+        let found = ["6.18.44-fc-v769", "6.10.0", "6.9.12-200.fc40.x86_64", "6.7", "7.0-rc1", "6", "", "generic"].map(version);
+        assert_eq!(found, [Some((6, 18)), Some((6, 10)), Some((6, 9)), Some((6, 7)), Some((7, 0)), None, None, None]);
+        let sure = found.map(|release| release.is_some_and(|release| release >= SURE_LOOP));
+        assert_eq!(sure, [true, true, false, false, true, false, false, false]);
+        assert!(release().is_some());
     }
 }
