@@ -194,8 +194,9 @@ def full_disk(table, built, alone):
                 wrong = []
                 # What has an instance is served. A new one needs a folder, and whether there is room for that is chance.
                 refused = [status for status, _ in [*neighbour.bad, written] if status == 500]
-                if len(refused) < len(neighbour.bad) or (refused and "a private /tmp cannot be made" not in host.logged()):
-                    wrong.append(f"the neighbour got {neighbour.bad[:2]}")
+                said = not refused or "a private /tmp cannot be made" in host.logged()
+                if not said or any(status != 500 for status, _ in neighbour.bad) or len(neighbour.bad) > len(neighbour.times) // 2:
+                    wrong.append(f"the neighbour got, of {len(neighbour.times)} answers, {len(neighbour.bad)} like {neighbour.bad[:2]}")
                 if written != (200, b"0") and written[0] != 500:
                     wrong.append(f"who writes to /tmp got {written}")
                 if status != 422:

@@ -70,9 +70,9 @@ def slow_reader(host):
     """Asks for much, takes little, and leaves."""
     with contextlib.suppress(OSError), socket.socket() as stream:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        stream.settimeout(10)
+        stream.settimeout(60)
         stream.connect(("127.0.0.1", host.port))
-        stream.sendall(head("/endless"))
+        stream.sendall(head("/endless", tenant="patient"))
         # Half of what it has to take in a second, until it is broken off.
         with contextlib.suppress(ConnectionResetError):
             while stream.recv(64):
@@ -89,24 +89,38 @@ def slow_writer(host):
         stream.settimeout(0.1)
         answer = b""
         while b"\r\n" not in answer:
-            with contextlib.suppress(TimeoutError):
-                answer += stream.recv(4096)
+            try:
+                piece = stream.recv(4096)
+            except TimeoutError:
+                stream.sendall(b"x")
                 continue
-            stream.sendall(b"x")
+            if not piece:
+                return "closed without an answer", b""
+            answer += piece
         return int(answer.split(b" ", 2)[1]), b""
     return None, b""
 
 
+def gone(stream):
+    """Closed now, the connection ends in a reset."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def leaves_in_the_queue(host):
+    """Is gone while it waits for a place."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", host.port), timeout=10) as stream:
+        stream.sendall(head("/sleep-in-call/60", tenant="queued"))
+        time.sleep(0.05)
+        gone(stream)
+    return None, b""
+
+
 def leaves_late(host):
-    """Is gone while it waits for a place, and while close() runs."""
-    for tenant, path in (("queued", "/sleep-in-call/60"), ("hostile", "/slow-close")):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", host.port), timeout=10) as stream:
-            stream.sendall(head(path, tenant=tenant))
-            if tenant == "hostile":
-                stream.recv(1000)
-            else:
-                time.sleep(0.05)
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    """Is gone while close() runs."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", host.port), timeout=10) as stream:
+        stream.sendall(head("/slow-close"))
+        stream.recv(1000)
+        gone(stream)
     return None, b""
 
 
@@ -131,7 +145,7 @@ def leaves(host):
     for end in (5, len(request) // 2, len(request) - 6, len(request)):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", host.port), timeout=10) as stream:
             stream.sendall(request[:end])
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone(stream)
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", host.port), timeout=10) as stream:
         stream.sendall(head("/endless"))
         stream.recv(1000)
@@ -149,6 +163,8 @@ def idle(host):
             stream.setblocking(False)
             with contextlib.suppress(BlockingIOError, ConnectionResetError):
                 closed += stream.recv(1) == b""
+    # Nobody else comes from there before the host knows that they have gone.
+    wait_for(lambda: host.metric("wasgi_connections") < PEER_CONNECTIONS)
     return ("as many as are too many" if closed == len(opened) - PEER_CONNECTIONS else f"{closed} of {len(opened)}"), b""
 
 
@@ -198,9 +214,10 @@ CASES = [
     Case("/tmp filled", "/tmp/4096", (200, 504), None, None),
     Case("environment, files, network", "/host", 200, "ok", None),
     Case("a client that is gone", None, None, "client_gone", None, attack=leaves),
-    Case("a client that is gone while it waits", None, None, "wall_limit", None, attack=leaves_late),
+    Case("a client that is gone while it waits", None, None, "client_gone", None, attack=leaves_in_the_queue, tenant="queued"),
+    Case("a client that is gone in close", None, None, "wall_limit", None, attack=leaves_late),
     Case("a client that stops reading", None, None, "client_gone", None, attack=stops_reading),
-    Case("a slow reader", None, "broken off", "client_gone", None, attack=slow_reader),
+    Case("a slow reader", None, "broken off", "client_gone", None, attack=slow_reader, tenant="patient"),
     Case("a slow writer", None, 408, "protocol_error", None, attack=slow_writer),
     Case("idle connections", None, "as many as are too many", None, None, attack=idle, attackers=1),
     Case("Python: a regular expression", "/regex", 504, "cpu_limit", "its CPU limit is used up", tenant="snake"),
@@ -258,7 +275,7 @@ def outcomes(host, name):
     return host.tenants()[name]["apps"][0].get("requests", {})
 
 
-def judge(host, case, answers, before, logged, neighbour):
+def judge(host, case, answers, before, logged, heard, neighbour):
     """What is wrong, nothing if all is well; and how the requests ended."""
     wrong = []
     expected = case.status if isinstance(case.status, tuple) else (case.status,)
@@ -278,14 +295,14 @@ def judge(host, case, answers, before, logged, neighbour):
     counted = {name: count for name, count in counted.items() if count}
     if case.outcome and not counted.get(case.outcome):
         wrong.append(f"outcomes {counted}")
-    if any(one["apps"][0].get("requests", {}).get("host_error") for one in host.tenants().values()):
+    if host.tenants()["neighbour"]["apps"][0].get("requests", {}).get("host_error") or counted.get("host_error"):
         wrong.append("a fault of the host's own")
-    if "panicked" in host.logged():
+    if "panicked" in host.logged()[heard:]:
         wrong.append("a panic of the host")
     # Whoever has had its answer does not wait for the instance's memory to go.
-    gone = wait_for(lambda: (lambda now: now if now["instances"] == now["idle"] else None)(host.tenants()[case.tenant]), 5)
-    after = gone or after
-    if not gone:
+    at_rest = wait_for(lambda: (lambda now: now if now["instances"] == now["idle"] else None)(host.tenants()[case.tenant]), 5)
+    after = at_rest or after
+    if not at_rest:
         wrong.append(f"{after['instances'] - after['idle']} instances are left")
     if not after["idle"] and after["memory_bytes"]:
         wrong.append(f"{after['memory_bytes']} bytes are left")
@@ -373,6 +390,8 @@ def main():
             app("tables", tables, limits=LIMITS),
             app("reused", behaviours, limits=f'{LIMITS}\nreuse_requests = 100000', check="/hello", isolation="reuse"),
             app("roomy", behaviours, limits='guest_cpu = "10s"\nhead_timeout = "60s"\nmax_traps = 1000000', check="/hello"),
+            # It may take nothing for long: what ends it is its rate.
+            app("patient", behaviours, limits=LIMITS.replace('progress_timeout = "3s"', 'progress_timeout = "30s"'), check="/hello"),
             app("chunky", GUESTS / "examples/raw_chunk.wasm", limits=LIMITS, check="/?1"),
             tenant("crowded", 'tenant_memory = "512MiB"'),
             app("crowded", behaviours, limits=LIMITS, check="/hello"),
@@ -400,12 +419,12 @@ def main():
             for case in CASES:
                 if ONLY and not any(word in case.name for word in ONLY):
                     continue
-                before, logged = outcomes(host, case.tenant), host.log_mark(case.tenant)
+                before, logged, heard = outcomes(host, case.tenant), host.log_mark(case.tenant), len(host.logged())
                 neighbour = Neighbour(host.port)
                 time.sleep(0.5)
                 answers = attacked(host, case, SECONDS)
                 beside = neighbour.stop().p99()
-                wrong, counted = judge(host, case, answers, before, logged, neighbour)
+                wrong, counted = judge(host, case, answers, before, logged, heard, neighbour)
                 if not SHORT and not within(beside, quiet) and not case.stalls:
                     wrong.append("the neighbour waits too long")
                 seen = "; ".join(wrong) if wrong else ", ".join(f"{count} {outcome}" for outcome, count in counted.items()) or f"{len(answers)} times nothing"
