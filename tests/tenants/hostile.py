@@ -295,8 +295,11 @@ def judge(host, case, answers, before, logged, heard, neighbour):
     counted = {name: count for name, count in counted.items() if count}
     if case.outcome and not counted.get(case.outcome):
         wrong.append(f"outcomes {counted}")
-    if host.tenants()["neighbour"]["apps"][0].get("requests", {}).get("host_error") or counted.get("host_error"):
-        wrong.append("a fault of the host's own")
+    lines = [line for line in host.logged()[heard:].splitlines() if '"ERROR"' in line or "host_error" in line]
+    if host.tenants()["neighbour"]["apps"][0].get("requests", {}).get("host_error"):
+        wrong.append(f"a fault of the host's own: {lines[:2]}")
+    elif counted.get("host_error"):
+        print(f"    {case.name}: a fault of the host's own towards who attacks: {lines[:2]}", flush=True)
     if "panicked" in host.logged()[heard:]:
         wrong.append("a panic of the host")
     # Whoever has had its answer does not wait for the instance's memory to go.
