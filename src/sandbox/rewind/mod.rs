@@ -243,7 +243,7 @@ impl Kept {
             let place = self.places.get(page).and_then(|place| usize::try_from(*place).ok()?.checked_sub(1));
             let saved = place.and_then(|place| self.saved.get(place * PAGE..(place + 1) * PAGE));
             if let (Some(saved), Some(bytes)) = (saved, memory.get_mut(page * PAGE..(page + 1) * PAGE)) {
-                // Half of what a request writes is what was there before: to look is cheaper than to write.
+                // A request writes much that was there before: to look is cheaper than to write.
                 if bytes != saved {
                     bytes.copy_from_slice(saved);
                 }
