@@ -33,7 +33,7 @@ const ANSWER_BYTES: u64 = 16 << 20;
 /// The longest line that a stage may log, and how many lines.
 const LINE_BYTES: u64 = 16 << 10;
 const LINES: usize = 10_000;
-/// How much longer a stage may take than the limits say that it enforces itself.
+/// How much longer a release may take than its own limits, which it enforces itself and can say more about.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What is to be done.
@@ -173,7 +173,7 @@ pub async fn run(wanted: &Wanted, mut line: impl FnMut(&str)) -> Result<Staged, 
         return Ok(Staged { prepared, report: None, took });
     }
     let drawing = drawing(&wanted.cache)?;
-    let releasing = Duration::from_millis(limits.release_wall_ms.saturating_add(limits.head_wall_ms));
+    let releasing = Duration::from_millis(limits.release_wall_ms.saturating_add(limits.head_wall_ms)) + GRACE;
     let task = Task::Release { prepared: Box::new(prepared.clone()), drawing: drawing.to_path_buf() };
     let (report, used_storage) = match ask(&order(task), "release", releasing, &mut line).await? {
         Done::Released { report, used_storage } => (*report, used_storage),
@@ -239,7 +239,7 @@ async fn ask(order: &Order, name: &str, time: Duration, line: &mut impl FnMut(&s
         drop(written);
         read.map(|_| answer)
     };
-    let answer = timeout(time + GRACE, talk).await;
+    let answer = timeout(time, talk).await;
     let Ok(answer) = answer else {
         child.kill().await.unwrap_or_default();
         let flag = if name == "compile" { "--compile-timeout" } else { "--release-timeout" };
