@@ -279,13 +279,17 @@ pub enum Outcome {
     ClientGone,
     /// The instance did not start.
     StartingFailed,
-    /// The host failed, or is stopping.
+    /// There is no place for an instance: the tenant's others have its `instances` or its memory, or the worker has no more.
+    NoInstance,
+    /// The host is stopping: the request was not let in, or did not end within the grace.
+    Stopping,
+    /// The host failed.
     HostError,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Ok,
         Self::Exception,
         Self::Trap,
@@ -300,6 +304,8 @@ impl Outcome {
         Self::Suspended,
         Self::ClientGone,
         Self::StartingFailed,
+        Self::NoInstance,
+        Self::Stopping,
         Self::HostError,
     ];
 
@@ -327,6 +333,8 @@ impl Outcome {
             Self::Suspended => "suspended",
             Self::ClientGone => "client_gone",
             Self::StartingFailed => "starting_failed",
+            Self::NoInstance => "no_instance",
+            Self::Stopping => "stopping",
             Self::HostError => "host_error",
         }
     }
@@ -358,7 +366,9 @@ impl From<&Fault> for Outcome {
             Fault::Busy(BusyFault::QueueTimeout) => Self::QueueTimeout,
             Fault::Busy(BusyFault::CoolingDown { .. }) => Self::CoolingDown,
             Fault::Busy(BusyFault::Suspended) => Self::Suspended,
-            Fault::Busy(BusyFault::NoInstance | BusyFault::Stopping) | Fault::Host(_) => Self::HostError,
+            Fault::Busy(BusyFault::NoInstance) => Self::NoInstance,
+            Fault::Busy(BusyFault::Stopping) => Self::Stopping,
+            Fault::Host(_) => Self::HostError,
         }
     }
 }

@@ -29,6 +29,7 @@ const LIMITS: &[(Outcome, &str)] = &[
     (Outcome::WallLimit, "wall"),
     (Outcome::QueueFull, "queue"),
     (Outcome::QueueTimeout, "queue_timeout"),
+    (Outcome::NoInstance, "instances"),
     (Outcome::CoolingDown, "max_traps"),
 ];
 

@@ -7,6 +7,7 @@ use std::{
         Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -151,13 +152,13 @@ fn escaped(target: &Uri) -> String {
     target.path().escape_default().to_string()
 }
 
-/// Dropped without a report, the guest was broken off: the host has stopped, or panicked.
+/// Dropped without a report, the guest was broken off: the host panicked, or is stopping.
 struct Reporter(Arc<Line>);
 
 impl Drop for Reporter {
     fn drop(&mut self) {
         self.0.change(|written| {
-            written.outcome.get_or_insert(Outcome::HostError);
+            written.outcome.get_or_insert(if thread::panicking() { Outcome::HostError } else { Outcome::Stopping });
         });
     }
 }

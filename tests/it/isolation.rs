@@ -129,7 +129,7 @@ fn a_stop_does_not_wait_for_ever() {
     host.signal(Signal::TERM);
     assert_eq!(host.exit_code(), Some(0));
     host.logged(&["did not end within the grace"]);
-    host.logged(&["wasgi::access", "sleep-in-call", "outcome=\"host_error\""]);
+    host.logged(&["wasgi::access", "sleep-in-call", "outcome=\"stopping\""]);
     let end = stream.read_to_end(&mut Vec::new());
     assert!(end.is_err(), "a request that is broken off ends in a reset: {end:?}");
 }

@@ -279,6 +279,22 @@ fn a_tenants_concurrency_and_queue_hold_over_all_workers() {
 }
 
 #[test]
+fn a_request_for_which_the_tenants_other_instances_leave_no_place_is_refused_and_says_so() {
+    let tenant = "[[tenant]]\nname = \"a\"\nlimits.concurrency = 3\nlimits.instances = 2\n";
+    let host = Tenants::serving(&format!("{tenant}{}", behaviours("a", "check = \"/hello\"")));
+    let mut running: Vec<_> = (0..2).map(|_| host.ask("a.test", "/slow")).collect();
+    wait_for("they do not run", || (host.tenant("a")["instances"] == 2).then_some(()));
+    let reply = host.get("a.test", "/hello");
+    assert_eq!((reply.code(), reply.field("retry-after")), (503, Some("1")));
+    let ended: Vec<_> = running.iter_mut().map(|stream| stream.read_to_end(&mut Vec::new()).is_ok()).collect();
+    assert_eq!(ended, [true, true], "those who have a place are answered");
+    wait_for("they do not end", || (host.tenant("a")["running"] == 0).then_some(()));
+    let requests = host.tenant("a")["apps"][0]["requests"].clone();
+    assert_eq!(requests, serde_json::json!({ "ok": 2, "no_instance": 1 }));
+    assert_eq!(host.get("a.test", "/hello").text(), "hello\n");
+}
+
+#[test]
 fn an_application_that_traps_again_and_again_is_cooled_down_and_its_neighbour_is_not() {
     let apps = format!(
         "{}{}",
