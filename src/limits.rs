@@ -4,7 +4,7 @@
 //! need from the one [`Limits`] that is passed whole. The command line makes its flags from [`Limits::TABLE`], so that a limit is
 //! written once, here.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use thiserror::Error;
 
@@ -40,6 +40,24 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// The limit that files write as `key`.
+    #[must_use]
+    pub fn of(key: &str) -> Option<&'static Self> {
+        Limits::TABLE.iter().find(|limit| limit.key() == key)
+    }
+
+    /// Its name in a file: its flag's, as TOML writes words.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.flag.replace('-', "_")
+    }
+
+    /// Whether an application's author may ask for less of it: see [`OwnLimits`].
+    #[must_use]
+    pub fn is_authors(&self) -> bool {
+        AUTHORS.contains(&self.name)
+    }
+
     /// The value in `limits`.
     #[must_use]
     pub fn get(&self, limits: &Limits) -> u64 {
@@ -113,6 +131,61 @@ macro_rules! limits {
             }
         }
     };
+}
+
+/// Limits of a request, of an instance or of a release, where less asks less of everybody.
+const AUTHORS: [&str; 19] = [
+    "memory_bytes",
+    "guest_cpu_ms",
+    "start_cpu_ms",
+    "release_cpu_ms",
+    "release_wall_ms",
+    "head_wall_ms",
+    "progress_wall_ms",
+    "exchange_wall_ms",
+    "close_grace_ms",
+    "request_body_bytes",
+    "response_body_bytes",
+    "buffered_body_bytes",
+    "response_head_bytes",
+    "request_log_bytes",
+    "tmp_bytes",
+    "reuse_requests",
+    "reuse_age_ms",
+    "reuse_idle_ms",
+    "reuse_growth_bytes",
+];
+
+/// What an application's author asks for, by the names that files write. It is a stranger's word: it makes limits smaller and never larger, what
+/// it may not name it has no effect on, and a name that is not known is a later version's.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(transparent)]
+pub struct OwnLimits(BTreeMap<String, u64>);
+
+impl OwnLimits {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Asks for a limit.
+    pub fn ask(&mut self, limit: &Limit, value: u64) {
+        self.0.insert(limit.key(), value);
+    }
+
+    fn known(&self) -> impl Iterator<Item = (&'static Limit, u64)> {
+        let known = self.0.iter().filter_map(|(key, value)| Limit::of(key).map(|limit| (limit, *value)));
+        known.filter(|(limit, _)| limit.is_authors())
+    }
+
+    /// Where it asks for more than `limits`, in words.
+    pub fn unmet(&self, limits: &Limits) -> impl Iterator<Item = String> {
+        self.known().filter(|(limit, asked)| *asked > limit.get(limits)).map(|(limit, asked)| {
+            let (key, text) = (limit.key(), |value| Amount(value, limit.unit));
+            format!("its wasgi.toml asks for `limits.{key}` of {}, and has {}", text(asked), text(limit.get(limits)))
+        })
+    }
 }
 
 const KIB: u64 = 1 << 10;
@@ -213,6 +286,16 @@ limits! {
 }
 
 impl Limits {
+    /// The same, or less where an application's author asks for less.
+    #[must_use]
+    pub fn within(mut self, own: &OwnLimits) -> Self {
+        for (limit, asked) in own.known() {
+            let value = limit.get(&self).min(asked.max(limit.min));
+            limit.set(&mut self, value);
+        }
+        self
+    }
+
     /// Refuses values below the minimum or above `ceiling`, all of them at once.
     ///
     /// # Errors
@@ -313,6 +396,23 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_limit_that_an_author_may_name_is_one() {
+        assert_eq!(Limits::TABLE.iter().filter(|limit| limit.is_authors()).count(), AUTHORS.len());
+    }
+
+    #[test]
+    fn an_authors_word_makes_limits_smaller_and_never_larger() {
+        let own: OwnLimits =
+            serde_json::from_str(r#"{"memory": 67108864, "guest_cpu": 60000, "max_body": 0, "head_timeout": 0, "weight": 1, "later": 1}"#)
+                .unwrap();
+        let limits = Limits { guest_cpu_ms: 2 * SECOND, ..Limits::default() };
+        let expected = Limits { memory_bytes: 64 * MIB, request_body_bytes: 0, head_wall_ms: 1, ..limits.clone() };
+        assert_eq!(limits.clone().within(&own), expected);
+        assert_eq!(expected.clone().within(&own), expected);
+        assert_eq!(own.unmet(&limits).collect::<Vec<_>>(), ["its wasgi.toml asks for `limits.guest_cpu` of 1 min, and has 2 s"]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use self::{
 };
 use crate::{
     fault::GuestFault,
-    limits::Limits,
+    limits::{Limits, OwnLimits},
     sandbox::{App, BadComponent, Heavy, Plan, Report},
 };
 
@@ -69,6 +69,9 @@ pub struct Meta {
     /// Variables where the tenant's environment has none of the name.
     #[serde(default)]
     pub environment: Vec<(String, String)>,
+    /// Limits that are to be smaller than its operator's.
+    #[serde(default)]
+    pub limits: OwnLimits,
     /// Folders beside its code that lie in `/data`, where the application is given that.
     #[serde(default)]
     pub kept_folders: Vec<String>,
@@ -217,12 +220,12 @@ impl<'a> Opened<'a> {
         let parts = parts(bytes).map_err(|shape| ArtifactFault::Shape { path: path.to_owned(), shape })?;
         let meta: Option<Meta> = parts.meta.filter(|meta| meta.len() <= META_BYTES).and_then(|meta| serde_json::from_slice(meta).ok());
         let is_modest = |meta: &Meta| {
-            let most = [meta.static_files.len(), meta.kept_folders.len(), meta.environment.len()].into_iter().max();
+            let most = [meta.static_files.len(), meta.kept_folders.len(), meta.environment.len(), meta.limits.count()].into_iter().max();
             most.is_none_or(|most| most <= META_ENTRIES)
         };
         // What every process keeps of an application has its bounds.
         if parts.meta.is_some_and(|meta| meta.len() > META_BYTES) || !meta.as_ref().is_none_or(is_modest) {
-            let why = format!("what its builder says has more than {META_BYTES} bytes, or {META_ENTRIES} folders or variables");
+            let why = format!("what its builder says has more than {META_BYTES} bytes, or {META_ENTRIES} folders, variables or limits");
             return Err(ArtifactFault::Shape { path: path.to_owned(), shape: Shape::Broken(why) });
         }
         Ok(Self { parts, meta })

@@ -41,14 +41,15 @@ impl Terms {
         }
     }
 
-    /// The same, with what its file says where its operator says nothing: variables, and folders that lie in `/data`. Those are the file's
-    /// word.
+    /// The same, with what its file says where its operator says nothing, variables and folders that lie in `/data`; and with limits that it asks
+    /// to be smaller. Those are the file's word.
     #[must_use]
     pub fn with(mut self, meta: Option<&Meta>) -> Self {
         let Some(meta) = meta else { return self };
         let mut variables: BTreeMap<_, _> = meta.environment.iter().cloned().collect();
         variables.extend(self.environment);
         self.environment = variables.into_iter().collect();
+        self.limits = self.limits.within(&meta.limits);
         for storage in self.storage.iter_mut().filter(|storage| storage.folders.iter().any(|kept| kept.guest == "/data")) {
             for name in &meta.kept_folders {
                 let kept = Kept { inside: name.into(), guest: format!("/0/{name}") };

@@ -52,6 +52,7 @@ pub(super) fn build(
         builder: format!("wasgi {}, {}", env!("CARGO_PKG_VERSION"), compiled.builder),
         static_files: settings.static_files(),
         environment: settings.env.clone().into_iter().collect(),
+        limits: settings.own_limits(),
         ..Meta::default()
     };
     if artifact::meta(output).is_some_and(|found| found == meta) {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use super::BuildFault;
-use crate::artifact::StaticFiles;
+use crate::{
+    artifact::StaticFiles,
+    limits::{Amount, Limit, OwnLimits},
+};
 
 /// The file, in the application's folder.
 const FILE: &str = "wasgi.toml";
@@ -29,6 +32,18 @@ pub struct Settings {
     pub r#static: BTreeMap<String, String>,
     /// `[env]`: variables where the tenant's environment has none of the name. Not for secrets: they are stored in the built file.
     pub env: BTreeMap<String, String>,
+    /// `[limits]`: what the application needs at most; it has no more than its operator gives.
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+/// A number, or one with its unit.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(untagged)]
+pub enum Quantity {
+    /// In the least unit: bytes, milliseconds.
+    Number(u64),
+    /// As a person writes it.
+    Text(String),
 }
 
 /// `[build]`.
@@ -120,7 +135,20 @@ impl Settings {
         for name in settings.env.keys().filter(|name| !is_variable(name)) {
             mistakes.push(format!("env: `{name}` is no name of a variable"));
         }
+        for (name, quantity) in &settings.limits {
+            mistakes.extend(limit(name, quantity).err().map(|why| format!("limits.{name}: {why}")));
+        }
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+    }
+
+    /// `[limits]`.
+    #[must_use]
+    pub fn own_limits(&self) -> OwnLimits {
+        let mut own = OwnLimits::default();
+        for (limit, value) in self.limits.iter().filter_map(|(name, quantity)| limit(name, quantity).ok()) {
+            own.ask(limit, value);
+        }
+        own
     }
 
     /// `[static]`, as the guest sees it.
@@ -132,6 +160,20 @@ impl Settings {
     fn guest_path(root: &str) -> String {
         if root.starts_with("/data/") { root.trim_end_matches('/').to_owned() } else { format!("/0/{}", root.trim_end_matches('/')) }
     }
+}
+
+/// A limit that an author may set, and its value.
+fn limit(name: &str, quantity: &Quantity) -> Result<(&'static Limit, u64), String> {
+    let limit = Limit::of(name).filter(|limit| limit.is_authors()).ok_or("an application has no such limit of its own")?;
+    let value = match quantity {
+        Quantity::Number(number) => *number,
+        Quantity::Text(text) => Amount::parse(text, limit.unit)?.0,
+    };
+    if (limit.min..=limit.max).contains(&value) {
+        return Ok((limit, value));
+    }
+    let text = |value| Amount(value, limit.unit);
+    Err(format!("{} is not within {} and {}", text(value), text(limit.min), text(limit.max)))
 }
 
 /// Whether `name` can name a variable: letters, digits and `_`, and no digit first.
@@ -147,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_whole_file_is_read() {
-        let text = "name = 'blog'\napp = 'blog:app'\n[build]\nwarm = ['/']\n[python]\nthreads = 'inline'\nstubs = ['fcntl']\n[c]\nsources = ['main.c']\nflags = ['-DX']\n[javascript]\nengine = 'quickjs'\n[static]\n'/media/' = '/data/media'\n[env]\nTZ = 'UTC'\n";
+        let text = "name = 'blog'\napp = 'blog:app'\n[build]\nwarm = ['/']\n[python]\nthreads = 'inline'\nstubs = ['fcntl']\n[c]\nsources = ['main.c']\nflags = ['-DX']\n[javascript]\nengine = 'quickjs'\n[static]\n'/media/' = '/data/media'\n[env]\nTZ = 'UTC'\n[limits]\nmemory = '64MiB'\nreuse_requests = 10\n";
         let settings = Settings::parse(text).unwrap();
         let expected = Settings {
             name: Some("blog".into()),
@@ -158,13 +200,15 @@ mod tests {
             python: Python { threads: Some("inline".into()), stubs: vec!["fcntl".into()] },
             r#static: [("/media/".into(), "/data/media".into())].into(),
             env: [("TZ".into(), "UTC".into())].into(),
+            limits: [("memory".into(), Quantity::Text("64MiB".into())), ("reuse_requests".into(), Quantity::Number(10))].into(),
         };
         assert_eq!(settings, expected);
+        assert_eq!(serde_json::to_value(settings.own_limits()).unwrap(), serde_json::json!({ "memory": 64 << 20, "reuse_requests": 10 }));
     }
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let text = "[build]\nwarm = ['x']\n[python]\nthreads = 'real'\nstubs = ['ctypes']\n[static]\nstatic = '../x'\n[env]\n'1A' = ''\n";
+        let text = "[build]\nwarm = ['x']\n[python]\nthreads = 'real'\nstubs = ['ctypes']\n[static]\nstatic = '../x'\n[env]\n'1A' = ''\n[limits]\nguest_cpu = '2 days'\nmemory = 1\nqueue = 1\n";
         let mistakes = Settings::parse(text).unwrap_err();
         assert_eq!(
             mistakes,
@@ -175,6 +219,9 @@ mod tests {
                 "static: the URL path `static` must start and end with `/`, and be more than that",
                 "static.\"static\": `../x` is neither a folder of the application nor one in /data",
                 "env: `1A` is no name of a variable",
+                "limits.guest_cpu: `2 days` is no time; write milliseconds, or 250ms, 5s, 10min",
+                "limits.memory: 1 B is not within 64 KiB and 4 GiB",
+                "limits.queue: an application has no such limit of its own",
             ]
         );
         assert!(Settings::parse("[biuld]").unwrap_err()[0].contains("unknown field `biuld`"));

@@ -1,7 +1,6 @@
 //! From what was typed to an application that is ready: its options, its compiled code, its release.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -66,7 +65,7 @@ pub(super) fn engine(limits: &Limits, artifacts: &Artifacts) -> Result<Engine, F
     Engine::compiling(limits, &artifacts.functions()).map_err(|error| Failure::of(&error))
 }
 
-/// How the application of `file` runs.
+/// How the application of `file` runs, as its operator has it.
 pub(super) fn options(file: &Path, grants: &args::Grants, limits: &Limits) -> Result<AppOptions, Failure> {
     let meta = artifact::meta(file);
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -74,14 +73,11 @@ pub(super) fn options(file: &Path, grants: &args::Grants, limits: &Limits) -> Re
         Some(name) => TenantId::new(name).map_err(|bad| Failure::usage(bad.to_string(), ""))?,
         None => TenantId::of(meta.as_ref().map_or(&stem, |meta| &meta.name)),
     };
-    let mut environment: BTreeMap<_, _> = meta.iter().flat_map(|meta| meta.environment.iter().cloned()).collect();
-    environment.extend(environment::of(&grants.environment)?);
     let mut options = AppOptions::new(TenantLog::new(tenant, limits));
-    options.environment = environment.into_iter().collect();
+    options.environment = environment::of(&grants.environment)?;
     options.limits = limits.clone();
     if let Some(data) = &grants.data {
-        let kept = meta.as_ref().map_or(&[][..], |meta| &meta.kept_folders);
-        options.storage = vec![storage(data, kept, limits.data_bytes)?];
+        options.storage = vec![storage(data, &[], limits.data_bytes)?];
     }
     Ok(options)
 }
@@ -98,10 +94,13 @@ pub(super) fn storage(data: &Path, kept: &[String], limit: u64) -> Result<Storag
 /// Makes the application of `file` ready; what has to be compiled or released is so in processes of their own.
 pub(super) fn load(file: &Path, options: AppOptions, start: Start, common: &args::Common) -> Result<Loaded, Failure> {
     let artifacts = artifacts(common)?;
+    let terms = Terms::of(&options).with(artifact::meta(file).as_ref());
+    let Terms { limits, environment, storage, .. } = terms.clone();
+    let options = AppOptions { limits, storage, environment, ..options };
     let wanted = stage::Wanted {
         cache: artifacts.folder().to_owned(),
         file: std::path::absolute(file).map_err(|error| Failure::of(&error))?,
-        terms: Terms::of(&options),
+        terms,
         start,
         required: false,
         format: super::log_format(None),

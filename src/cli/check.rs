@@ -100,8 +100,9 @@ fn findings(typed: &args::Check) -> Result<Vec<Finding>, Failure> {
 
 /// What is compiled is not imported: it is started once, as for a request.
 fn started(built: &Built, request: &Request, common: &args::Common) -> Result<Finding, Failure> {
-    let limits = Limits::default();
+    let limits = Limits::default().within(&request.settings.own_limits());
     let mut options = AppOptions::new(TenantLog::new(TenantId::of("check"), &limits));
+    options.limits = limits.clone();
     options.environment = request.settings.env.clone().into_iter().chain(request.environment.iter().cloned()).collect();
     let artifacts = app::artifacts(common)?;
     let engine = app::engine(&limits, &artifacts)?;

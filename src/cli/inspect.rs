@@ -37,8 +37,14 @@ fn world(summary: &Summary) -> Option<&'static str> {
     summary.exports.iter().any(|export| export == EXPORT).then_some(WORLD)
 }
 
+/// What it would have where its operator says nothing.
+fn limits(meta: Option<&Meta>) -> Limits {
+    meta.map_or_else(Limits::default, |meta| Limits::default().within(&meta.limits))
+}
+
 fn json(bytes: &[u8], parts: Parts<'_>, summary: &Summary, meta: Option<&Meta>, digest: &str) -> String {
-    let limits: serde_json::Map<_, _> = Limits::TABLE.iter().map(|limit| (limit.name.to_owned(), limit.default.into())).collect();
+    let would = limits(meta);
+    let limits: serde_json::Map<_, _> = Limits::TABLE.iter().map(|limit| (limit.name.to_owned(), limit.get(&would).into())).collect();
     let value = serde_json::json!({
         "digest": format!("sha256:{digest}"),
         "world": world(summary),
@@ -83,8 +89,9 @@ fn text(bytes: &[u8], parts: Parts<'_>, summary: &Summary, meta: Option<&Meta>, 
         "rewind",
         sandbox::rewindable(parts.component).map_or_else(|why| format!("no: {why}"), |_| "can be (`--isolation rewind`)".to_owned()),
     );
+    let limits = limits(meta);
     for limit in Limits::TABLE {
-        line("limit", format!("--{} {}", limit.flag, Amount(limit.default, limit.unit)));
+        line("limit", format!("--{} {}", limit.flag, Amount(limit.get(&limits), limit.unit)));
     }
     for warning in meta.into_iter().flat_map(|meta| &meta.warnings) {
         line("warning", warning.clone());

@@ -10,7 +10,7 @@ use std::{
 use super::{
     environment,
     host::{Context, Parse, Setting},
-    keys::{Scope, limit_key},
+    keys::Scope,
     tree::{Reader, Section, Value},
 };
 use crate::{
@@ -60,9 +60,9 @@ impl Parse<'_, '_> {
         let name = AppName { tenant: tenant.clone(), app: name };
         settings.extend(Limits::TABLE.iter().map(|limit| Setting {
             app: name.to_string(),
-            limit: limit_key(limit),
+            limit: limit.key(),
             value: Amount(limit.get(&limits), limit.unit).to_string(),
-            source: sources.get(&limit_key(limit)).copied().unwrap_or("default"),
+            source: sources.get(&limit.key()).copied().unwrap_or("default"),
         }));
         let terms = Terms {
             tenant,

@@ -12,13 +12,13 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    keys::{HOST, ONE_APP, Scope, limit_key, scope},
+    keys::{HOST, ONE_APP, Scope, scope},
     mistakes::Mistakes,
-    tree::{Node, Reader, Section, Value, limit_of},
+    tree::{Node, Reader, Section, Value},
 };
 use crate::{
     environ::{Forwarding, Proxies},
-    limits::{Amount, LimitFault, Limits, Unit},
+    limits::{Amount, Limit, LimitFault, Limits, Unit},
     sandbox::Way,
     supervisor::{CACHE_BYTES, DEFAULT_GROUP, Group, LogPlan, Plan, Rewinding, Wish, meet},
     telemetry::{Format, Style},
@@ -238,7 +238,7 @@ impl Parse<'_, '_> {
     pub(super) fn set(&mut self, section: Section<'_>, name: &str, here: Scope, shown: &str) -> Vec<(String, u64)> {
         let mut set = Vec::new();
         for (key, at, node) in section.entries(name) {
-            let Some(limit) = limit_of(key) else { continue };
+            let Some(limit) = Limit::of(key) else { continue };
             let belongs = scope(limit);
             let allowed = match here {
                 Scope::Host => true,
@@ -259,7 +259,7 @@ impl Parse<'_, '_> {
     /// Limits of a table that has nothing above it.
     fn limits_of(&mut self, section: Section<'_>, name: &str, mut limits: Limits) -> Limits {
         for (key, at, node) in section.entries(name) {
-            if let (Some(limit), Some(value)) = (limit_of(key), limit_of(key).and_then(|limit| amount(node, limit.unit))) {
+            if let (Some(limit), Some(value)) = (Limit::of(key), Limit::of(key).and_then(|limit| amount(node, limit.unit))) {
                 if value > limit.max || value < limit.min {
                     let text = |value| Amount(value, limit.unit).to_string();
                     self.reader.wrong(
@@ -285,7 +285,7 @@ impl Parse<'_, '_> {
         let (mut limits, mut sources) = (base.clone(), BTreeMap::new());
         for (set, source) in sets {
             for (key, value) in *set {
-                if let Some(limit) = limit_of(key) {
+                if let Some(limit) = Limit::of(key) {
                     limit.set(&mut limits, *value);
                     sources.insert(key.clone(), *source);
                 }
@@ -297,7 +297,7 @@ impl Parse<'_, '_> {
                 LimitFault::AboveCeiling { name, found, ceiling } => (name, found, format!("at most {ceiling}")),
             };
             let Some(limit) = Limits::TABLE.iter().find(|limit| limit.name == name) else { continue };
-            let key = limit_key(limit);
+            let key = limit.key();
             let at = section.section("limits").get(&key).map(|node| node.at.clone());
             // What is inherited is told where it is set; a default above a ceiling is brought down to it.
             match at {

@@ -27,11 +27,25 @@ pub(super) enum Kind {
     /// Names and texts.
     Variables,
     /// Limits by their names.
-    Limits,
+    Limits(Whose),
     Table(&'static [Key]),
     Tables(&'static [Key]),
     /// `true`, or a path.
     SwitchOrText,
+}
+
+/// Who sets limits.
+#[derive(Clone, Copy)]
+pub(super) enum Whose {
+    Operators,
+    Authors,
+}
+
+impl Whose {
+    /// What may be set.
+    pub(super) fn limits(self) -> impl Iterator<Item = &'static Limit> {
+        Limits::TABLE.iter().filter(move |limit| matches!(self, Self::Operators) || limit.is_authors())
+    }
 }
 
 const fn key(name: &'static str, kind: Kind, help: &'static str) -> Key {
@@ -47,7 +61,7 @@ pub(super) const HOST: &[Key] = &[
     key("admin", Kind::Table(ADMIN), "where it is looked at and told what to do"),
     key("watch", Kind::Table(WATCH), "a folder whose built files are served"),
     key("defaults", Kind::Table(DEFAULTS), "what holds where a tenant or an application says nothing"),
-    key("ceilings", Kind::Limits, "what no tenant and no application may go beyond"),
+    key("ceilings", Kind::Limits(Whose::Operators), "what no tenant and no application may go beyond"),
     key("worker_group", Kind::Tables(GROUP), "workers of their own, behind listeners of their own, for tenants of one degree of trust"),
     key("tenant", Kind::Tables(TENANT), "a tenant"),
     key("app", Kind::Tables(APP), "an application of a tenant"),
@@ -63,6 +77,7 @@ pub(super) const PROJECT: &[Key] = &[
     key("javascript", Kind::Table(JAVASCRIPT), "what runs JavaScript"),
     key("static", Kind::Variables, "URL paths, and where their files lie: in the application's folder, or in /data"),
     key("env", Kind::Variables, "variables where the tenant's environment has none of the name; not for secrets"),
+    key("limits", Kind::Limits(Whose::Authors), "limits that are to be smaller than its operator's"),
 ];
 
 const BUILD: &[Key] = &[key("warm", Kind::Texts, "paths that are requested before the first request")];
@@ -126,7 +141,7 @@ const WATCH: &[Key] = &[
     key("domain", Kind::Text, "each is served at TENANT.DOMAIN; at the path /TENANT without"),
 ];
 
-const DEFAULTS: &[Key] = &[key("limits", Kind::Limits, "limits")];
+const DEFAULTS: &[Key] = &[key("limits", Kind::Limits(Whose::Operators), "limits")];
 
 const GROUP: &[Key] = &[
     key("name", Kind::Text, "its name"),
@@ -137,7 +152,7 @@ const GROUP: &[Key] = &[
 const TENANT: &[Key] = &[
     key("name", Kind::Text, "its name: a-z, 0-9 and -"),
     key("worker_group", Kind::Text, "its workers"),
-    key("limits", Kind::Limits, "what all its applications together may use, and each by itself"),
+    key("limits", Kind::Limits(Whose::Operators), "what all its applications together may use, and each by itself"),
 ];
 
 const APP: &[Key] = &[
@@ -159,7 +174,7 @@ const APP: &[Key] = &[
         Kind::Switch,
         "whether others of the same file and environment have its release too, with what it drew at random while it was imported",
     ),
-    key("limits", Kind::Limits, "what each of its requests may use"),
+    key("limits", Kind::Limits(Whose::Operators), "what each of its requests may use"),
 ];
 
 /// Limits that hold for a connection before it is known whose it is.
@@ -196,11 +211,6 @@ pub(super) fn scope(limit: &Limit) -> Scope {
     } else {
         Scope::App
     }
-}
-
-/// A limit's name in a file: its flag's, as TOML writes words.
-pub(super) fn limit_key(limit: &Limit) -> String {
-    limit.flag.replace('-', "_")
 }
 
 /// The JSON Schema of a `host.toml`, for editors.
@@ -243,14 +253,14 @@ fn kind(kind: Kind) -> Value {
         Kind::Size => json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ *([KMGkmg]i?[Bb]|[Bb])?$" }),
         Kind::Choice(choices) => json!({ "enum": choices }),
         Kind::Variables => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-        Kind::Limits => limits(),
+        Kind::Limits(whose) => limits(whose),
         Kind::Table(keys) => object(keys),
         Kind::Tables(keys) => json!({ "type": "array", "items": object(keys) }),
         Kind::SwitchOrText => json!({ "type": ["boolean", "string"] }),
     }
 }
 
-fn limits() -> Value {
+fn limits(whose: Whose) -> Value {
     let of = |limit: &Limit| {
         let mut value = kind(match limit.unit {
             Unit::Bytes => Kind::Size,
@@ -261,9 +271,9 @@ fn limits() -> Value {
             value.remove("minimum");
             value.insert("description".to_owned(), limit.help.trim().into());
         }
-        (limit_key(limit), value)
+        (limit.key(), value)
     };
-    let properties: Map<_, _> = Limits::TABLE.iter().map(of).collect();
+    let properties: Map<_, _> = whose.limits().map(of).collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 

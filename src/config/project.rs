@@ -60,17 +60,21 @@ mod tests {
 
     #[test]
     fn every_mistake_of_a_project_is_told_at_once_with_its_place() {
-        let said = checked("nam = 'x'\n[python]\nthreads = 'real'\nstubs = 'fcntl'\n[javascript]\nengine = 'v8'\n[env]\nA = 1\n");
+        let said = checked(
+            "nam = 'x'\n[python]\nthreads = 'real'\nstubs = 'fcntl'\n[javascript]\nengine = 'v8'\n[env]\nA = 1\n[limits]\nmemory = '64 apples'\nweight = 5\n",
+        );
         for (line, what, allowed) in [
             (1, "`nam` is not known", "did you mean `name`?"),
             (3, "`python.threads` is \"real\"", "expected one of \"inline\""),
             (4, "`python.stubs` is \"fcntl\"", "expected"),
             (6, "`javascript.engine` is \"v8\"", "\"quickjs\""),
             (8, "`env.A` is 1", "expected"),
+            (10, "`limits.memory` is \"64 apples\"", "write bytes, or 64KiB"),
+            (11, "`limits.weight` is not known", "known are memory, "),
         ] {
             assert!(said.contains(what) && said.contains(allowed) && said.contains(&format!("wasgi.toml:{line}:")), "{what}: {said}");
         }
-        assert!(said.contains("wasgi.toml has 5 problems"), "{said}");
+        assert!(said.contains("wasgi.toml has 7 problems"), "{said}");
         let said = checked("[build]\nwarm = ['x']\n[python]\nstubs = ['ctypes']\n");
         assert!(said.contains("`x` must start with `/`") && said.contains("there is no stub for `ctypes`"), "{said}");
         assert_eq!(checked("name = 'blog'\n[static]\n'/media/' = '/data/media'\n"), "Some(\"blog\")");

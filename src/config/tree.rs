@@ -5,10 +5,10 @@ use std::{ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{Key, Kind, limit_key},
+    keys::{Key, Kind},
     mistakes::{Mistake, Mistakes},
 };
-use crate::limits::{Amount, Limit, Limits, Unit};
+use crate::limits::{Amount, Limit, Unit};
 
 /// A value, and where it stands.
 #[derive(Clone, Debug)]
@@ -97,11 +97,11 @@ impl Reader {
                     self.check_kind(value, Kind::Text, &joined(path, name));
                 }
             }
-            (Kind::Limits, Value::Table(entries)) => {
+            (Kind::Limits(whose), Value::Table(entries)) => {
                 for (name, at, value) in entries {
-                    match limit_of(name) {
+                    match whose.limits().find(|limit| limit.key() == *name) {
                         Some(limit) => drop(self.amount(value, limit.unit, &joined(path, name))),
-                        None => self.unknown(at, &joined(path, name), name, &Limits::TABLE.iter().map(limit_key).collect::<Vec<_>>()),
+                        None => self.unknown(at, &joined(path, name), name, &whose.limits().map(Limit::key).collect::<Vec<_>>()),
                     }
                 }
             }
@@ -142,11 +142,6 @@ impl Reader {
         };
         found.map_err(|allowed| self.wrong(&node.at, format!("`{path}` is {}", said(&node.value)), allowed)).ok()
     }
-}
-
-/// The limit of a name, as files write it.
-pub(super) fn limit_of(name: &str) -> Option<&'static Limit> {
-    Limits::TABLE.iter().find(|limit| limit_key(limit) == name)
 }
 
 impl<'a> Section<'a> {
@@ -266,7 +261,7 @@ fn expected(kind: Kind) -> String {
         Kind::Size => "a size, as \"10MiB\"".to_owned(),
         Kind::Choice(choices) => format!("one of {}", choices.iter().map(|choice| format!("{choice:?}")).collect::<Vec<_>>().join(", ")),
         Kind::Variables => "a table of texts".to_owned(),
-        Kind::Limits | Kind::Table(_) => "a table".to_owned(),
+        Kind::Limits(_) | Kind::Table(_) => "a table".to_owned(),
         Kind::Tables(_) => "tables, each begun with [[…]]".to_owned(),
         Kind::SwitchOrText => "true, or the path of a folder".to_owned(),
     }

@@ -148,8 +148,9 @@ impl Sites {
             return Ok((Arc::new(Site::suspended(name, version, &options, mount)), options));
         }
         let (folders, warnings) = static_folders(prepared.meta.as_ref(), &options, mount.script_name());
-        for warning in &warnings {
-            options.log.tell(warning);
+        let unmet = prepared.meta.iter().flat_map(|meta| meta.limits.unmet(&options.limits));
+        for warning in warnings.into_iter().chain(unmet) {
+            options.log.tell(&warning);
         }
         let (engine, codes, loaded) = (self.engine.clone(), Arc::clone(&self.codes), options.clone());
         let load = move || -> std::pin::Pin<Box<dyn Future<Output = Result<Arc<App>, HostFault>> + Send>> {

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::support::{DEADLINE, Host, python};
+use crate::support::{DEADLINE, Host, python, wasgi};
 
 fn host(data: &tempfile::TempDir) -> Host {
     Host::serving(&python("tests/apps/static"), &["--data", data.path().to_str().unwrap()])
@@ -47,6 +47,27 @@ fn a_file_is_not_sent_again_to_who_has_it() {
     );
     let head = host.ask("HEAD", "/files/a.css", "");
     assert_eq!((head.code(), head.field("content-length"), head.body.len()), (200, Some("11"), 0));
+}
+
+#[test]
+fn what_an_application_asks_to_be_less_is_less_and_what_it_asks_to_be_more_is_told() {
+    let app = python("tests/apps/static");
+    let posted = |host: &Host, bytes: usize| {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n{}", "x".repeat(bytes));
+        host.send(request.as_bytes()).code()
+    };
+    let host = Host::serving(&app, &[]);
+    assert_eq!([1023, 1024, 1025].map(|bytes| posted(&host, bytes)), [404, 404, 413]);
+    host.logged(&["asks for `limits.guest_cpu` of 1 min, and has 5 s"]);
+    // Its operator has the last word.
+    let host = Host::serving(&app, &["--max-body", "1000", "--guest-cpu", "2min"]);
+    assert_eq!([1000, 1001].map(|bytes| posted(&host, bytes)), [404, 413]);
+    host.logged(&["asks for `limits.max_body` of 1 KiB, and has 1000 B"]);
+    assert!(!host.logged(&["max_body"]).contains("limits.guest_cpu"));
+
+    let inspected = wasgi().args(["inspect", "--json"]).arg(&app).output().unwrap();
+    let limits = serde_json::from_slice::<serde_json::Value>(&inspected.stdout).unwrap()["limits"].clone();
+    assert_eq!((&limits["request_body_bytes"], &limits["guest_cpu_ms"]), (&1024.into(), &5_000.into()));
 }
 
 #[test]

@@ -74,6 +74,7 @@ pub(super) fn build(request: &Request, module: &Module, progress: &dyn Progress)
         kept_folders,
         static_files: static_files(settings, &report),
         environment: settings.env.clone().into_iter().collect(),
+        limits: settings.own_limits(),
         plan: Some(plan),
     };
     let component = fs::read(runtime.component()).map_err(BuildFault::io(&runtime.component()))?;

@@ -69,7 +69,7 @@ impl Ready {
 }
 
 fn options(typed: &args::Dev, request: &Request, kept_folders: &[String]) -> Result<AppOptions, Failure> {
-    let limits = typed.limits.0.clone();
+    let limits = typed.limits.0.clone().within(&request.settings.own_limits());
     let mut typed_environment = typed.grants.environment.clone();
     let own = request.source.folder.join(".env");
     for part in [".env", ".wasgi", DATA] {
