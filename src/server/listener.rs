@@ -1,12 +1,14 @@
 //! Accepts connections, within the limits of all and of a peer.
 
 use std::{
+    io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
+use rustix::net::listen;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -20,6 +22,9 @@ use crate::{
     limits::Limits,
 };
 
+/// Connections that may wait to be accepted; the system's own bound (`net.core.somaxconn`) is most often the same. With the 128 of the standard
+/// library, a client that opens some hundreds at once has the system drop the first packet of others', who try again after a second (listen(2)).
+const BACKLOG: i32 = 4_096;
 /// After an error of `accept`, most often too many open files, the next try waits so long.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Who has some more connections than another worker leaves the next one to it for so long.
@@ -29,6 +34,17 @@ const MORE: u64 = 2;
 const PART: u64 = 4;
 /// How often it is told that connections are refused.
 const TELL: Duration = Duration::from_secs(1);
+
+/// Binds an address.
+///
+/// # Errors
+/// When it is in use or not ours; the error names it.
+pub fn bind(address: &SocketAddr) -> io::Result<std::net::TcpListener> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+    let listener = std::net::TcpListener::bind(address).map_err(named)?;
+    listen(&listener, BACKLOG).map_err(|error| named(error.into()))?;
+    Ok(listener)
+}
 
 /// Lets connections in: so many in all, and so many of a peer, over all workers.
 #[derive(Debug)]
@@ -152,6 +168,14 @@ mod tests {
 
     fn doors(connections: u64, peer_connections: u64) -> Arc<Doors> {
         Arc::new(Doors::new(&Limits { connections, peer_connections, ..Limits::default() }, Proxies::default(), Callers::alone()))
+    }
+
+    #[test]
+    fn hundreds_of_connections_wait_to_be_accepted_and_one_more_is_not_told_to_try_again() {
+        let listener = bind(&SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let waiting: Vec<_> = (0..500).map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5))).collect();
+        assert_eq!(waiting.iter().filter(|opened| opened.is_ok()).count(), 500);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub use self::{
     admission::Bells,
     broken::broken,
     error_page::Errors,
+    listener::bind,
     router::{Router, Table},
     site::{Load, Site},
     static_files::StaticFolder,
@@ -113,10 +114,7 @@ impl Server {
     /// # Errors
     /// When an address is in use or not ours; the error names it.
     pub fn bind(config: Config) -> io::Result<Self> {
-        let named = |address: &SocketAddr| {
-            std::net::TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
-        };
-        let listeners = config.bind.iter().map(named).collect::<io::Result<Vec<_>>>()?;
+        let listeners = config.bind.iter().map(bind).collect::<io::Result<Vec<_>>>()?;
         Self::with_listeners(listeners, config)
     }
 

@@ -51,6 +51,7 @@ use crate::{
     ledger::{Callers, Ledger},
     limits::Limits,
     sandbox::Way,
+    server::bind,
     telemetry::{Format, Kind},
     tenant::TenantId,
 };
@@ -218,9 +219,7 @@ impl Bound {
     /// # Errors
     /// When an address is in use or not ours; the error names it.
     pub fn of(plan: &Plan) -> io::Result<Self> {
-        let named =
-            |address: &SocketAddr| TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")));
-        let listeners = |group: &Group| group.bind.iter().map(named).collect::<io::Result<Vec<_>>>();
+        let listeners = |group: &Group| group.bind.iter().map(bind).collect::<io::Result<Vec<_>>>();
         let groups = plan.groups.iter().map(listeners).collect::<io::Result<Vec<_>>>()?;
         let addresses = groups.iter().flatten().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         Ok(Self { groups, addresses })
