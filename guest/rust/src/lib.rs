@@ -92,8 +92,15 @@ pub mod __private {
         fn write(descriptor: i32, buffer: *const u8, length: usize) -> isize;
     }
 
+    /// Memory that a request may take without growing the instance's, which would be the end of it.
+    const ROOM: usize = 1 << 20;
+
     /// Opens what libc opens when it is first used, and keeps: the folders that the host grants, and the standard streams.
     pub fn settle() {
+        // It is taken, not touched, and given back; less than that may be all there is.
+        let mut room = Vec::<u8>::new();
+        drop(room.try_reserve_exact(ROOM));
+        drop(std::hint::black_box(room));
         // Whether there is such a folder does not matter, nor whether there are such streams.
         drop(std::fs::metadata("/"));
         let mut byte = 0;
