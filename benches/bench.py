@@ -42,8 +42,10 @@ def measured(row, server, seconds, folder):
         warm = load(served.url(), WARM_UP, sending, str(expected))
         if warm["wrong"] or not warm["requests"]:
             raise SystemExit(f"{row.name}: {server.name}: {warm['wrong']} of {warm['requests']} responses differ\n{served.said()}")
+        before = served.cpu()
         figures = load(served.url(), seconds, sending, "")
-        return {**figures, "rate": figures["requests"] / figures["seconds"], "memory": served.memory()}
+        cpu = (served.cpu() - before) / max(figures["requests"], 1) * 1e6
+        return {**figures, "rate": figures["requests"] / figures["seconds"], "cpu": cpu, "memory": served.memory()}
 
 
 def measure(row, servers, rounds, seconds):
@@ -59,7 +61,7 @@ def measure(row, servers, rounds, seconds):
 
 def summary(turns):
     rates = [turn["rate"] for turn in turns]
-    figures = {name: statistics.median(turn[name] for turn in turns) for name in ("rate", "p50", "p99", "memory")}
+    figures = {name: statistics.median(turn[name] for turn in turns) for name in ("rate", "cpu", "p50", "p99", "memory")}
     return {**figures, "least": min(rates), "greatest": max(rates), "failed": sum(turn["failed"] for turn in turns)}
 
 

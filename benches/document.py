@@ -26,12 +26,12 @@ TARGETS = (
 def table(row, found):
     """One row of the run: each server beside the one that is the measure."""
     base = found[row.base]["rate"]
-    lines = [f"### {row.title} (`ROW={row.name}`)", "", f"| server | requests/s | spread | × {row.base} | p50 ms | p99 ms | MiB |", "|---|--:|--:|--:|--:|--:|--:|"]
+    lines = [f"### {row.title} (`ROW={row.name}`)", "", f"| server | requests/s | spread | × {row.base} | CPU µs | p50 ms | p99 ms | MiB |", "|---|--:|--:|--:|--:|--:|--:|--:|"]
     for name, figures in found.items():
         spread = f"{figures['least']:.0f}–{figures['greatest']:.0f}"
         failed = f" ({figures['failed']} requests failed)" if figures["failed"] else ""
         lines.append(
-            f"| {name}{failed} | {figures['rate']:.0f} | {spread} | {figures['rate'] / base:.2f} "
+            f"| {name}{failed} | {figures['rate']:.0f} | {spread} | {figures['rate'] / base:.2f} | {figures['cpu']:.0f} "
             f"| {figures['p50']:.2f} | {figures['p99']:.2f} | {figures['memory']:.0f} |"
         )
     return "\n".join([*lines, ""])
@@ -55,7 +55,7 @@ def whole(rows, found, builds, rounds, seconds, connections):
 
 Written by `make bench SECONDS={seconds} ROUNDS={rounds}`; `make bench ROW=flask` prints one row. Server and load share the machine, over loopback: `wrk -t1 -c{connections} -d{seconds}s`,
 {rounds} rounds in turn, each server begun anew and warmed in each; every byte of every response of the warm-up is compared. Medians; the spread is
-of the rate. Memory is of all processes of a server, shared pages counted once (PSS), after the load. **Only the relations of one run mean
+of the rate. CPU is the time that all processes of a server used for a request: it varies less than the rate where machines are shared. Memory is of all processes of a server, shared pages counted once (PSS), after the load. **Only the relations of one run mean
 something.** wasgi runs with its default limits and all its checks, in a release build: *new* is `isolation = "request"`, *rewound* `"rewind"`,
 *reused* `"reuse"`. The same source serves in wasgi and in the native servers; `wasmtime serve` runs a wasi:http component of it. Applications in
 Python have `[build] warm = ["/"]`: their page is asked for when their memory is drawn, as a server is warmed; `wasmtime serve`'s components are drawn behind the import. Guests

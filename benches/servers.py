@@ -68,6 +68,10 @@ class Served:
         """MiB of all its processes; what several of them share counts once (PSS)."""
         return sum(proportional(pid) for pid in tree(self.process.pid)) / 1024
 
+    def cpu(self):
+        """Seconds of CPU time that all its processes have used, those that have ended among them."""
+        return sum(ticks(pid) for pid in tree(self.process.pid)) / os.sysconf("SC_CLK_TCK")
+
     def __exit__(self, *_):
         for kind in (signal.SIGTERM, signal.SIGKILL):
             try:
@@ -89,6 +93,14 @@ def tree(root):
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return found
+
+
+def ticks(pid):
+    """Ticks of the clock that a process has used, and its children that it has waited for (proc(5), stat: 14 to 17)."""
+    try:
+        return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:15]))
+    except OSError:
+        return 0
 
 
 def proportional(pid):
