@@ -279,7 +279,8 @@ pub enum Outcome {
     ClientGone,
     /// The instance did not start.
     StartingFailed,
-    /// There is no place for an instance: the tenant's others have its `instances` or its memory, or the worker has no more.
+    /// There is no place for an instance: the tenant's others have its `instances` or its memory, the worker has no more, or no `/tmp` was ready in
+    /// time.
     NoInstance,
     /// The host is stopping: the request was not let in, or did not end within the grace.
     Stopping,

@@ -133,8 +133,8 @@ macro_rules! limits {
     };
 }
 
-/// Limits of a request, of an instance or of a release, where less asks less of everybody.
-const AUTHORS: [&str; 19] = [
+/// Limits of a request, of an instance or of a release, where less is no burden for anybody else.
+const AUTHORS: [&str; 18] = [
     "memory_bytes",
     "guest_cpu_ms",
     "start_cpu_ms",
@@ -146,7 +146,6 @@ const AUTHORS: [&str; 19] = [
     "close_grace_ms",
     "request_body_bytes",
     "response_body_bytes",
-    "buffered_body_bytes",
     "response_head_bytes",
     "request_log_bytes",
     "tmp_bytes",
@@ -174,14 +173,15 @@ impl OwnLimits {
         self.0.insert(limit.key(), value);
     }
 
-    fn known(&self) -> impl Iterator<Item = (&'static Limit, u64)> {
+    /// What it asks for, of what it may.
+    pub fn asked(&self) -> impl Iterator<Item = (&'static Limit, u64)> {
         let known = self.0.iter().filter_map(|(key, value)| Limit::of(key).map(|limit| (limit, *value)));
         known.filter(|(limit, _)| limit.is_authors())
     }
 
     /// Where it asks for more than `limits`, in words.
     pub fn unmet(&self, limits: &Limits) -> impl Iterator<Item = String> {
-        self.known().filter(|(limit, asked)| *asked > limit.get(limits)).map(|(limit, asked)| {
+        self.asked().filter(|(limit, asked)| *asked > limit.get(limits)).map(|(limit, asked)| {
             let (key, text) = (limit.key(), |value| Amount(value, limit.unit));
             format!("its wasgi.toml asks for `limits.{key}` of {}, and has {}", text(asked), text(limit.get(limits)))
         })
@@ -289,7 +289,7 @@ impl Limits {
     /// The same, or less where an application's author asks for less.
     #[must_use]
     pub fn within(mut self, own: &OwnLimits) -> Self {
-        for (limit, asked) in own.known() {
+        for (limit, asked) in own.asked() {
             let value = limit.get(&self).min(asked.max(limit.min));
             limit.set(&mut self, value);
         }

@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use super::{
-    ArtifactFault, Bundle, Loaded, Meta, Opened, Start,
+    ArtifactFault, Bundle, Loaded, Meta, Opened, Start, Terms,
     code::{CHECKS, Codes, LIBRARIES, Linking, invalid, lines_of, made_for, purpose},
     read,
     sweep::PINS,
@@ -125,11 +125,12 @@ impl Artifacts {
     }
 
     /// Makes the application of the built file at `path` ready: unpacks it, compiles it and makes its release, each unless that was done
-    /// before. `options.files` becomes what the file carries.
+    /// before. `options.files` becomes what the file carries; its other word counts as [`Terms::with`] says.
     ///
     /// # Errors
     /// [`ArtifactFault`].
     pub async fn app(&self, engine: &Engine, path: &Path, options: AppOptions, start: Start) -> Result<Loaded, ArtifactFault> {
+        let options = Terms::beside(options, super::meta(path).as_ref());
         let prepared = self.prepare(engine, path, &options, start)?;
         let mut report = None;
         let code = match &prepared.next {

@@ -80,6 +80,29 @@ pub struct Meta {
     pub static_files: Vec<StaticFiles>,
 }
 
+impl Meta {
+    /// What a file's builder says, if anything that can be read. What every process keeps of an application has its bounds.
+    ///
+    /// # Errors
+    /// [`Shape::Broken`] when that is too much.
+    pub fn of(parts: Parts<'_>) -> Result<Option<Self>, Shape> {
+        let Some(text) = parts.meta else { return Ok(None) };
+        let too_much = || {
+            Shape::Broken(format!("what its builder says has more than {META_BYTES} bytes, or {META_ENTRIES} folders, variables or limits"))
+        };
+        if text.len() > META_BYTES {
+            return Err(too_much());
+        }
+        let meta: Option<Self> = serde_json::from_slice(text).ok();
+        let is_modest = |meta: &Self| {
+            [meta.static_files.len(), meta.kept_folders.len(), meta.environment.len(), meta.limits.count()]
+                .into_iter()
+                .all(|count| count <= META_ENTRIES)
+        };
+        if meta.as_ref().is_none_or(is_modest) { Ok(meta) } else { Err(too_much()) }
+    }
+}
+
 /// Files that the host serves itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct StaticFiles {
@@ -217,18 +240,9 @@ struct Opened<'a> {
 
 impl<'a> Opened<'a> {
     fn of(path: &'a Path, bytes: &'a [u8]) -> Result<Self, ArtifactFault> {
-        let parts = parts(bytes).map_err(|shape| ArtifactFault::Shape { path: path.to_owned(), shape })?;
-        let meta: Option<Meta> = parts.meta.filter(|meta| meta.len() <= META_BYTES).and_then(|meta| serde_json::from_slice(meta).ok());
-        let is_modest = |meta: &Meta| {
-            let most = [meta.static_files.len(), meta.kept_folders.len(), meta.environment.len(), meta.limits.count()].into_iter().max();
-            most.is_none_or(|most| most <= META_ENTRIES)
-        };
-        // What every process keeps of an application has its bounds.
-        if parts.meta.is_some_and(|meta| meta.len() > META_BYTES) || !meta.as_ref().is_none_or(is_modest) {
-            let why = format!("what its builder says has more than {META_BYTES} bytes, or {META_ENTRIES} folders, variables or limits");
-            return Err(ArtifactFault::Shape { path: path.to_owned(), shape: Shape::Broken(why) });
-        }
-        Ok(Self { parts, meta })
+        let shaped = |shape| ArtifactFault::Shape { path: path.to_owned(), shape };
+        let parts = parts(bytes).map_err(shaped)?;
+        Ok(Self { parts, meta: Meta::of(parts).map_err(shaped)? })
     }
 
     fn plan(&self) -> Option<&Plan> {
@@ -260,6 +274,5 @@ pub fn hex(bytes: &[u8]) -> String {
 #[must_use]
 pub fn meta(path: &Path) -> Option<Meta> {
     let bytes = fs::read(path).ok()?;
-    let parts = parts(&bytes).ok()?;
-    serde_json::from_slice(parts.meta?).ok()
+    Meta::of(parts(&bytes).ok()?).ok()?
 }

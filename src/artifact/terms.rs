@@ -61,6 +61,13 @@ impl Terms {
         self
     }
 
+    /// What an operator says of an application in this process, with its file's word beside it.
+    #[must_use]
+    pub fn beside(options: AppOptions, meta: Option<&Meta>) -> AppOptions {
+        let Self { limits, storage, environment, tenant: _, isolation: _, strictness: _ } = Self::of(&options).with(meta);
+        AppOptions { limits, storage, environment, ..options }
+    }
+
     /// How it runs; `account` is its tenant's, `usage` its own.
     #[must_use]
     pub fn options(&self, account: Account, usage: Account) -> AppOptions {

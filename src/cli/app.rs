@@ -94,13 +94,13 @@ pub(super) fn storage(data: &Path, kept: &[String], limit: u64) -> Result<Storag
 /// Makes the application of `file` ready; what has to be compiled or released is so in processes of their own.
 pub(super) fn load(file: &Path, options: AppOptions, start: Start, common: &args::Common) -> Result<Loaded, Failure> {
     let artifacts = artifacts(common)?;
-    let terms = Terms::of(&options).with(artifact::meta(file).as_ref());
-    let Terms { limits, environment, storage, .. } = terms.clone();
-    let options = AppOptions { limits, storage, environment, ..options };
+    let meta = artifact::meta(file);
+    let options = Terms::beside(options, meta.as_ref());
+    meta.iter().flat_map(|meta| meta.limits.unmet(&options.limits)).for_each(|unmet| Talk.warn(&unmet));
     let wanted = stage::Wanted {
         cache: artifacts.folder().to_owned(),
         file: std::path::absolute(file).map_err(|error| Failure::of(&error))?,
-        terms,
+        terms: Terms::of(&options),
         start,
         required: false,
         format: super::log_format(None),

@@ -158,9 +158,22 @@ fn judged(built: &Built) -> Vec<Finding> {
     let level = if bytes > limit { Level::Problem } else { Level::Ok };
     findings.push(Finding::new("size", level, size, if bytes > limit { "`wasgi serve --max-component` raises the limit" } else { "" }));
     let show = |value, unit| Amount(value, unit).to_string();
-    let limits = Limits::default();
+    let limits = Limits::default().within(&built.meta.limits);
+    for unmet in built.meta.limits.unmet(&limits) {
+        findings.push(Finding::new(
+            "limits",
+            Level::Warning,
+            unmet,
+            "whoever serves it can give it more: `limits` in host.toml, or the flags of `wasgi serve`",
+        ));
+    }
     let (memory, cpu) = (show(limits.memory_bytes, Unit::Bytes), show(limits.guest_cpu_ms, Unit::Millis));
-    findings.push(Finding::new("limits", Level::Ok, format!("limits of a request where none are set: memory {memory}, CPU {cpu}"), ""));
+    findings.push(Finding::new(
+        "limits",
+        Level::Ok,
+        format!("limits of a request where its operator sets none: memory {memory}, CPU {cpu}"),
+        "",
+    ));
     findings
 }
 

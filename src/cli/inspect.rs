@@ -23,7 +23,7 @@ pub(super) fn run(typed: &args::Inspect) -> Result<(), Failure> {
     let shaped = |shape| Failure::of(&ArtifactFault::Shape { path: typed.file.clone(), shape });
     let parts = artifact::parts(&bytes).map_err(shaped)?;
     let summary = artifact::summary(parts.component).map_err(shaped)?;
-    let meta = parts.meta.and_then(|meta| serde_json::from_slice::<Meta>(meta).ok());
+    let meta = Meta::of(parts).map_err(shaped)?;
     let digest = artifact::hex(&Sha256::digest(&bytes));
     let said = if typed.json {
         json(&bytes, parts, &summary, meta.as_ref(), &digest)
@@ -89,6 +89,9 @@ fn text(bytes: &[u8], parts: Parts<'_>, summary: &Summary, meta: Option<&Meta>, 
         "rewind",
         sandbox::rewindable(parts.component).map_or_else(|why| format!("no: {why}"), |_| "can be (`--isolation rewind`)".to_owned()),
     );
+    for (limit, asked) in meta.iter().flat_map(|meta| meta.limits.asked()) {
+        line("asks for", format!("{} of at most {}", limit.key(), Amount(asked, limit.unit)));
+    }
     let limits = limits(meta);
     for limit in Limits::TABLE {
         line("limit", format!("--{} {}", limit.flag, Amount(limit.get(&limits), limit.unit)));

@@ -32,6 +32,12 @@ impl Tasks {
         self.broken_off.cancel();
     }
 
+    /// Whether that was done.
+    #[must_use]
+    pub fn are_broken_off(&self) -> bool {
+        self.broken_off.is_cancelled()
+    }
+
     /// How many run.
     #[must_use]
     pub fn len(&self) -> usize {

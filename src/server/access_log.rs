@@ -16,7 +16,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use super::site::Site;
 use crate::{
     environ::{self, Head},
-    exchange::{Report, Used},
+    exchange::{Report, Tasks, Used},
     fault::{Fault, Outcome},
     ledger::{Counter, DURATIONS, PARTS},
 };
@@ -136,10 +136,10 @@ impl Entry {
     }
 
     /// Takes the guest's report, and holds the line until it has come.
-    pub(super) fn reporter(&self) -> impl FnOnce(Report) + Send + use<> {
-        let reporter = Reporter(Arc::clone(&self.0));
+    pub(super) fn reporter(&self, tasks: &Tasks) -> impl FnOnce(Report) + Send + use<> {
+        let reporter = Reporter { line: Arc::clone(&self.0), tasks: tasks.clone() };
         move |report| {
-            reporter.0.change(|written| {
+            reporter.line.change(|written| {
                 written.outcome.get_or_insert(report.outcome);
                 written.used = report.used;
             });
@@ -152,13 +152,21 @@ fn escaped(target: &Uri) -> String {
     target.path().escape_default().to_string()
 }
 
-/// Dropped without a report, the guest was broken off: the host panicked, or is stopping.
-struct Reporter(Arc<Line>);
+/// Dropped without a report, the guest was broken off: the host panicked, or is stopping. If neither, it has not begun, and its client has gone.
+struct Reporter {
+    line: Arc<Line>,
+    tasks: Tasks,
+}
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        self.0.change(|written| {
-            written.outcome.get_or_insert(if thread::panicking() { Outcome::HostError } else { Outcome::Stopping });
+        let outcome = match (thread::panicking(), self.tasks.are_broken_off()) {
+            (true, _) => Outcome::HostError,
+            (false, true) => Outcome::Stopping,
+            (false, false) => Outcome::ClientGone,
+        };
+        self.line.change(|written| {
+            written.outcome.get_or_insert(outcome);
         });
     }
 }

@@ -183,7 +183,7 @@ async fn answer(site: &Site, request: Request, entry: &Entry, shared: &Shared) -
     entry.queued();
     site.usage().count(Counter::Admitted, 1);
     let route = site.route().await?;
-    exchange::run(&route, request, place, entry.reporter(), &shared.tasks).await
+    exchange::run(&route, request, place, entry.reporter(&shared.tasks), &shared.tasks).await
 }
 
 /// A fault is logged once, where it is answered. A guest's has gone to its tenant's log.

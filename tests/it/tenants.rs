@@ -333,6 +333,37 @@ fn a_tenants_share_of_the_machine_is_held() {
     assert!(took > 1.0 && (0.3..0.6).contains(&used), "{used} s of CPU in {took} s");
 }
 
+/// Of a worker: connections, and with them requests, are shared out by their number.
+#[test]
+fn who_has_three_times_the_weight_gets_three_times_the_cpu_of_a_worker_beside_a_third_who_is_asked_now_and_then() {
+    let loops = "check = \"/hello\"\nlimits.guest_cpu = \"200ms\"\nlimits.max_traps = 1000";
+    let apps = ["light", "heavy", "other"].map(|tenant| behaviours(tenant, loops)).concat();
+    let weight = "[[tenant]]\nname = \"heavy\"\nlimits.weight = 300\n";
+    let host = Tenants::hosting("workers = 1", "", &format!("{weight}{apps}"));
+    let used = || ["light", "heavy"].map(|tenant| host.tenant(tenant)["cpu_s"].as_f64().unwrap());
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let [light, heavy] = std::thread::scope(|scope| {
+        for tenant in ["light.test", "heavy.test"].repeat(4) {
+            let (host, ended) = (&host, &ended);
+            scope.spawn(move || {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(host.get(tenant, "/loop-in-call").code(), 504);
+                }
+            });
+        }
+        wait_for("they do not run", || ["light", "heavy"].iter().all(|tenant| host.tenant(tenant)["running"] == 4).then_some(()));
+        let before = used();
+        let after = wait_for("the heavy one gets nothing", || {
+            assert_eq!(host.get("other.test", "/hello").text(), "hello\n");
+            let now = used();
+            (now[1] - before[1] > 1.5).then_some(now)
+        });
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        [after[0] - before[0], after[1] - before[1]]
+    });
+    assert!((2.0..4.5).contains(&(heavy / light)), "{light} s and {heavy} s");
+}
+
 #[test]
 fn a_worker_that_dies_is_replaced_and_its_places_are_free() {
     let tenant = "[[tenant]]\nname = \"a\"\nlimits.concurrency = 2\nlimits.queue = 0\n";

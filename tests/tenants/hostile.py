@@ -271,19 +271,6 @@ def attacked(host, case, seconds):
     return answers
 
 
-def weighed(host):
-    """CPU seconds that two tenants get that both want all, the second with three times the weight of the first."""
-    case = {name: Case("", "/loop-in-call", None, None, tenant=name) for name in ("light", "heavy")}
-    used = lambda: {name: host.tenants()[name]["apps"][0]["cpu_s"] for name in case}
-    before = used()
-    both = [threading.Thread(target=attacked, args=(host, one, max(SECONDS, 4))) for one in case.values()]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
-    return {name: seconds - before[name] for name, seconds in used().items()}
-
-
 def outcomes(host, name):
     return host.tenants()[name]["apps"][0].get("requests", {})
 
@@ -411,9 +398,6 @@ def main():
             app("crowded", behaviours, limits=LIMITS, check="/hello"),
             tenant("queued", 'concurrency = 4\nqueue = 8\nqueue_timeout = "500ms"'),
             app("queued", behaviours, limits=LIMITS, check="/hello"),
-            app("light", behaviours, limits=LIMITS, check="/hello"),
-            tenant("heavy", "weight = 300"),
-            app("heavy", behaviours, limits=LIMITS, check="/hello"),
         ]
         with Host(PROGRAM, apps, host="workers = 2") as host:
             # Both workers have the code of all of them, and what they open once for each: more than that is left over.
@@ -452,13 +436,6 @@ def main():
                     seen += "; its wait is stated"
                 expected = f"{case.status or 'nothing'}, {case.outcome or 'refused by its rule'}"
                 table.row(case.name, expected, seen, f"{quiet:.1f}", *waits(neighbour), good=not wrong)
-            if not ONLY or "weights" in ONLY:
-                neighbour, shares = Neighbour(host.port), weighed(host)
-                beside = neighbour.stop().p99()
-                ratio = shares["heavy"] / shares["light"] if shares["light"] else float("inf")
-                good = 2 <= ratio <= 4.5 and not neighbour.bad and (SHORT or within(beside, quiet))
-                seen = f"1 : {ratio:.1f}, of {sum(shares.values()):.1f} s"
-                table.row("loops of weights 1 and 3", "CPU time as 1 : 3", seen, f"{quiet:.1f}", *waits(neighbour), good=good)
             for name, file, says in refused_files(host.folder):
                 if ONLY and name not in ONLY:
                     continue

@@ -69,7 +69,9 @@ impl Ready {
 }
 
 fn options(typed: &args::Dev, request: &Request, kept_folders: &[String]) -> Result<AppOptions, Failure> {
-    let limits = typed.limits.0.clone().within(&request.settings.own_limits());
+    let own = request.settings.own_limits();
+    let limits = typed.limits.0.clone().within(&own);
+    own.unmet(&limits).for_each(|unmet| Talk.warn(&unmet));
     let mut typed_environment = typed.grants.environment.clone();
     let own = request.source.folder.join(".env");
     for part in [".env", ".wasgi", DATA] {

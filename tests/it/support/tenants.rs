@@ -35,7 +35,8 @@ impl Tenants {
     /// With lines of the table `[host]`.
     pub fn hosting(host: &str, head: &str, apps: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = configuration(head, apps).replacen("[host]\n", &format!("[host]\n{host}\n"), 1);
+        let workers = if host.contains("workers = ") { "" } else { "workers = 2\n" };
+        let text = configuration(head, apps).replacen("workers = 2\n", &format!("{workers}{host}\n"), 1);
         std::fs::write(folder.path().join("host.toml"), text).unwrap();
         Self::begun(folder)
     }
