@@ -130,7 +130,8 @@ impl Artifacts {
     /// # Errors
     /// [`ArtifactFault`].
     pub async fn app(&self, engine: &Engine, path: &Path, options: AppOptions, start: Start) -> Result<Loaded, ArtifactFault> {
-        let options = Terms::beside(options, super::meta(path).as_ref());
+        let meta = super::meta(path, &options.limits);
+        let options = Terms::beside(options, meta.as_ref());
         let prepared = self.prepare(engine, path, &options, start)?;
         let mut report = None;
         let code = match &prepared.next {

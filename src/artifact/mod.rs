@@ -270,9 +270,9 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// What the builder says of the file at `path`; `None` for every file that it did not build.
+/// What the builder says of the file at `path`; `None` for every file that it did not build, or that is larger than the limit.
 #[must_use]
-pub fn meta(path: &Path) -> Option<Meta> {
-    let bytes = fs::read(path).ok()?;
+pub fn meta(path: &Path, limits: &Limits) -> Option<Meta> {
+    let bytes = read(path, limits).ok()?;
     Meta::of(parts(&bytes).ok()?).ok()?
 }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     artifact::{self, Meta, hex},
+    limits::Limits,
     sandbox::Report,
 };
 
@@ -55,7 +56,7 @@ pub(super) fn build(
         limits: settings.own_limits(),
         ..Meta::default()
     };
-    if artifact::meta(output).is_some_and(|found| found == meta) {
+    if artifact::meta(output, &Limits::ceiling()).is_some_and(|found| found == meta) {
         progress.step("build", &format!("{} is up to date", output.display()));
         return finished(output, meta, None);
     }

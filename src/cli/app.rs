@@ -67,7 +67,7 @@ pub(super) fn engine(limits: &Limits, artifacts: &Artifacts) -> Result<Engine, F
 
 /// How the application of `file` runs, as its operator has it.
 pub(super) fn options(file: &Path, grants: &args::Grants, limits: &Limits) -> Result<AppOptions, Failure> {
-    let meta = artifact::meta(file);
+    let meta = artifact::meta(file, limits);
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let tenant = match &grants.tenant {
         Some(name) => TenantId::new(name).map_err(|bad| Failure::usage(bad.to_string(), ""))?,
@@ -94,7 +94,7 @@ pub(super) fn storage(data: &Path, kept: &[String], limit: u64) -> Result<Storag
 /// Makes the application of `file` ready; what has to be compiled or released is so in processes of their own.
 pub(super) fn load(file: &Path, options: AppOptions, start: Start, common: &args::Common) -> Result<Loaded, Failure> {
     let artifacts = artifacts(common)?;
-    let meta = artifact::meta(file);
+    let meta = artifact::meta(file, &options.limits);
     let options = Terms::beside(options, meta.as_ref());
     meta.iter().flat_map(|meta| meta.limits.unmet(&options.limits)).for_each(|unmet| Talk.warn(&unmet));
     let wanted = stage::Wanted {

@@ -143,14 +143,15 @@ impl Instance {
             app.note(report);
         }
         if app.isolation() == Isolation::Rewind {
+            instance.store.data_mut().limiter.forgive();
             let remembered = instance.remember(app).await;
             let limiter = &mut instance.store.data_mut().limiter;
             // Where there is less than it wants to have for its requests, some languages go on, and some trap.
             let (is_crowded, was_refused) = (limiter.is_crowded(), limiter.was_refused());
             match remembered {
                 Ok(()) => {}
-                Err(_) if is_crowded => return Err(BusyFault::NoInstance.into()),
-                Err(_) if was_refused => {
+                Err(GuestFault::Trap(_)) if is_crowded => return Err(BusyFault::NoInstance.into()),
+                Err(GuestFault::Trap(_)) if was_refused => {
                     drop(instance);
                     app.refuse_rewind("its memory limit leaves too little for what its requests take");
                     return Box::pin(Self::start(app, request_id)).await;

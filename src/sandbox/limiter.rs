@@ -37,6 +37,11 @@ impl MemoryLimiter {
         Self { limit, used: 0, tenant_limit: limits.tenant_memory_bytes, account, idle, refused: false, kept: 0, crowded: false }
     }
 
+    /// What was refused so far is of no consequence.
+    pub(super) fn forgive(&mut self) {
+        (self.refused, self.crowded) = (false, false);
+    }
+
     /// Whether growth was refused since this was asked last.
     pub(super) fn was_refused(&mut self) -> bool {
         std::mem::take(&mut self.refused)
@@ -64,8 +69,10 @@ impl MemoryLimiter {
     fn grow(&mut self, by: usize) -> bool {
         let wanted = self.used.saturating_add(by);
         let within = wanted <= self.limit;
+        // All of its tenant's memory may be its own.
+        let alone = u64::try_from(wanted.saturating_add(self.kept)).unwrap_or(u64::MAX) <= self.tenant_limit;
         let fits = within && self.take(u64::try_from(by).unwrap_or(u64::MAX));
-        self.crowded |= within && !fits;
+        self.crowded |= within && alone && !fits;
         if fits {
             self.used = wanted;
         } else {
@@ -123,6 +130,18 @@ mod tests {
     fn limiter(memory_bytes: u64, tenant_memory_bytes: u64, account: &Account) -> MemoryLimiter {
         let limits = Limits { memory_bytes, tenant_memory_bytes, ..Limits::default() };
         MemoryLimiter::new(&limits, account.clone(), Arc::default())
+    }
+
+    #[test]
+    fn an_instance_that_has_all_of_its_tenants_memory_is_not_crowded_by_others() {
+        let account = Account::alone();
+        let mut only = limiter(2_000, 1_000, &account);
+        assert!(only.keep(100) && only.memory_growing(0, 900, None).unwrap());
+        assert!(!only.memory_growing(900, 901, None).unwrap() && only.was_refused() && !only.is_crowded());
+        let mut other = limiter(2_000, 1_000, &account);
+        assert!(!other.memory_growing(0, 1, None).unwrap() && other.is_crowded());
+        other.forgive();
+        assert!(!other.was_refused() && !other.is_crowded());
     }
 
     #[test]

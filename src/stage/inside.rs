@@ -42,7 +42,8 @@ pub fn run() -> io::Result<()> {
 
 fn act(order: &Order) -> Result<Done, Refused> {
     let artifacts = Artifacts::new(&order.cache).map_err(|error| failed("the cache cannot be used", &error))?;
-    let terms = order.terms.clone().with(artifact::meta(&order.file).as_ref());
+    let meta = artifact::meta(&order.file, &order.terms.limits);
+    let terms = order.terms.clone().with(meta.as_ref());
     let options = terms.options(Account::alone(), Account::alone());
     let start = if order.again { Start::Released } else { Start::ReleasedNow };
     match &order.task {

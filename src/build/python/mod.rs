@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     artifact::{self, Meta, StaticFiles, hex},
+    limits::Limits,
     sandbox::{Plan, Report},
 };
 
@@ -48,7 +49,7 @@ pub(super) fn build(request: &Request, module: &Module, progress: &dyn Progress)
     let requirements = Requirements::of(&source.folder)?;
     let inputs = inputs(request, module, &staged, &requirements)?;
     let tried_again = |meta: &Meta| !meta.tried && !request.environment.is_empty();
-    if let Some(meta) = artifact::meta(output).filter(|meta| meta.inputs == inputs && !tried_again(meta)) {
+    if let Some(meta) = artifact::meta(output, &Limits::ceiling()).filter(|meta| meta.inputs == inputs && !tried_again(meta)) {
         progress.step("build", &format!("{} is up to date", output.display()));
         return finished(output, meta, None);
     }
