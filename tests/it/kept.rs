@@ -60,7 +60,7 @@ fn what_the_host_keeps_of_an_instance_is_its_tenants_memory_under_and_at_the_lim
     assert_eq!([whole + 1, whole].map(|limit| host(limit).get("a.test", "/hello").code()), [200, 200], "{whole}");
     let over = host(whole - 1);
     assert_eq!(over.get("a.test", "/hello").code(), 404, "it is not served: it did not answer its first request");
-    over.logged(&["a is not deployed", "there is no place for an instance"]);
+    over.logged(&["a is not deployed", "it does not start: table minimum size"]);
 }
 
 #[test]
