@@ -81,20 +81,25 @@ fn processes(page: &mut Page, host: &Host) {
     );
     let restarts = workers.iter().map(|worker| (labels(worker), worker.restarts));
     page.family("wasgi_worker_restarts_total", "counter", "How often a worker was begun again.", restarts);
-    let connections = host.plan().groups.iter().map(|group| {
-        let callers = Callers::of(&host.ledger(&group.name), 0, 0).all();
-        ([("group", group.name.clone())], callers.map_or(0, |all| all.level(Gauge::Connections)))
-    });
-    page.family("wasgi_connections", "gauge", "Connections of clients.", connections);
+    let of_groups = |gauge| {
+        host.plan().groups.iter().map(move |group| {
+            let callers = Callers::of(&host.ledger(&group.name), 0, 0).all();
+            ([("group", group.name.clone())], callers.map_or(0, |all| all.level(gauge)))
+        })
+    };
+    page.family("wasgi_connections", "gauge", "Connections of clients.", of_groups(Gauge::Connections));
+    page.family("wasgi_tokio_alive_tasks", "gauge", "Tasks of the workers' runtimes, every 5 s.", of_groups(Gauge::Tasks));
     let resident = workers.iter().filter_map(|worker| Some((labels(worker), resident_bytes(worker.pid?)?)));
     page.family("wasgi_worker_resident_memory_bytes", "gauge", "Resident memory of a worker.", resident);
     let busy = workers.iter().filter_map(|worker| Some((labels(worker), cpu_time(worker.pid?)?.as_secs_f64())));
     page.family("wasgi_worker_cpu_seconds_total", "counter", "CPU time of a worker, since it was begun.", busy);
+    let open = workers.iter().filter_map(|worker| Some((labels(worker), open_files(worker.pid?)?)));
+    page.family("wasgi_worker_open_fds", "gauge", "Open files of a worker.", open);
     let own = cpu_time(std::process::id()).map(|time| ([("process", "supervisor".to_owned())], time.as_secs_f64()));
     page.family("process_cpu_seconds_total", "counter", "CPU time of the supervisor.", own);
     let own = resident_bytes(std::process::id()).map(|bytes| ([("process", "supervisor".to_owned())], bytes));
     page.family("process_resident_memory_bytes", "gauge", "Resident memory of the supervisor.", own);
-    let files = std::fs::read_dir("/proc/self/fd").ok().map(|files| ([("process", "supervisor".to_owned())], files.count()));
+    let files = open_files(std::process::id()).map(|files| ([("process", "supervisor".to_owned())], files));
     page.family("process_open_fds", "gauge", "Open files of the supervisor.", files);
     let [good, failed] = host.counts().stages();
     let stages = [("ok", good), ("failed", failed)].map(|(result, count)| ([("result", result.to_owned())], count));
@@ -117,6 +122,11 @@ fn processes(page: &mut Page, host: &Host) {
 fn resident_bytes(pid: u32) -> Option<u64> {
     let pages: u64 = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages.saturating_mul(u64::try_from(rustix::param::page_size()).ok()?))
+}
+
+/// Of `/proc`.
+fn open_files(pid: u32) -> Option<usize> {
+    Some(std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
 }
 
 /// Of `/proc`: behind the name, which may have anything in it, the twelfth and thirteenth number are ticks in the process and in the kernel.

@@ -53,7 +53,7 @@ impl Buckets {
     }
 }
 
-const GAUGES: usize = 9;
+const GAUGES: usize = 10;
 /// Those that are no part of a histogram or of the outcomes.
 const PLAIN: usize = 15;
 const COUNTERS: usize = PLAIN + Outcome::ALL.len() + 4 * (BUCKETS + 1);
@@ -80,6 +80,8 @@ pub enum Gauge {
     Connections,
     /// 1 while connections are accepted.
     Listening,
+    /// Tasks of the runtime, as they were counted last.
+    Tasks,
 }
 
 impl Gauge {
@@ -94,6 +96,7 @@ impl Gauge {
             Self::CoolUntil => 6,
             Self::Connections => 7,
             Self::Listening => 8,
+            Self::Tasks => 9,
         }
     }
 }
@@ -301,6 +304,7 @@ mod tests {
             Gauge::CoolUntil,
             Gauge::Connections,
             Gauge::Listening,
+            Gauge::Tasks,
         ];
         assert_eq!(gauges.map(Gauge::index), std::array::from_fn::<_, GAUGES, _>(|index| index));
         assert_eq!([Rate::Cpu, Rate::Log, Rate::Traps].map(Rate::index), [0, 1, 2]);

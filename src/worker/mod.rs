@@ -7,6 +7,7 @@ pub mod message;
 mod sites;
 
 use std::{
+    convert::Infallible,
     io,
     net::TcpListener,
     os::{
@@ -30,7 +31,7 @@ use self::{
 use crate::{
     artifact::Artifacts,
     confine::{self, Held, Level, Walls},
-    ledger::{Callers, Ledger},
+    ledger::{Account, Callers, Gauge, Ledger},
     sandbox::{Engine, Rewinder, rewind_calls},
     server::{Bells, Config, Errors, Router, Server, Table},
     telemetry,
@@ -43,6 +44,8 @@ const BLOCKING: usize = 32;
 const POLITE: i32 = 10;
 /// How often it is looked whether the last request of an application that goes has ended.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often the tasks of the runtime are counted: less often than anybody looks, an idle worker would wake for nothing.
+const COUNT: Duration = Duration::from_secs(5);
 
 /// What a worker inherits.
 struct Inherited {
@@ -77,12 +80,14 @@ pub fn run() -> io::Result<()> {
     runtime.block_on(async {
         let outlet = telemetry::start_worker(inherited.log, &begin.format)?;
         let router = Arc::new(Router::new(Table::default()));
+        let callers = Callers::of(&ledger, begin.worker, begin.seed);
+        let all = callers.all();
         let config = Config {
             bind: Vec::new(),
             router: Arc::clone(&router),
             limits: begin.limits.clone(),
             bells: Bells { all: inherited.bells, own: begin.worker },
-            callers: Callers::of(&ledger, begin.worker, begin.seed),
+            callers,
             stop_grace: Duration::from_millis(begin.stop_grace_ms),
             errors: Errors::Hidden,
             proxies: begin.proxies.clone(),
@@ -92,7 +97,10 @@ pub fn run() -> io::Result<()> {
         let held = confine::before_guests(level, &rewind_calls()).map_err(io::Error::other)?;
         required(&begin, held)?;
         let sites = Sites::new((engine, artifacts.codes()), ledger, begin.worker, router);
-        let stopped = serve(socket, server, sites, held).await;
+        let stopped = tokio::select! {
+            stopped = serve(socket, server, sites, held) => stopped,
+            never = count_tasks(all) => match never {},
+        };
         outlet.flush().await;
         stopped
     })
@@ -198,6 +206,17 @@ async fn serve(socket: UnixStream, server: Server, mut sites: Sites, held: Held)
         ((), heard) = both => heard,
         // Nobody hears any more; what is in flight ends all the same, for `hearing` sees the same end.
         said = saying => said,
+    }
+}
+
+/// Counts the tasks of this runtime, again and again.
+async fn count_tasks(all: Option<Account>) -> Infallible {
+    let (metrics, mut times) = (tokio::runtime::Handle::current().metrics(), tokio::time::interval(COUNT));
+    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        times.tick().await;
+        let tasks = u64::try_from(metrics.num_alive_tasks()).unwrap_or(u64::MAX);
+        all.iter().for_each(|all| all.set(Gauge::Tasks, tasks));
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod browser;
+mod budgets;
 mod cgi;
 mod conformance;
 mod data;
@@ -25,6 +26,7 @@ mod python;
 mod release;
 mod requests;
 mod rewind;
+mod seen;
 mod static_files;
 mod strict;
 mod support;

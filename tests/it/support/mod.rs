@@ -23,7 +23,7 @@ use self::log::Log;
 pub use self::{
     browser::Browser,
     reply::Reply,
-    tenants::{Tenants, app as tenant_app, wait_for},
+    tenants::{Tenants, app as tenant_app, behaviours, wait_for},
 };
 
 /// No wait of a test is longer.
@@ -48,6 +48,11 @@ pub fn ended(command: &mut Command) -> Output {
         },
         |ran| ran.unwrap(),
     )
+}
+
+/// What a program wrote.
+pub fn text(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).into_owned()
 }
 
 /// The repository.

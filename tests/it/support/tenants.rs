@@ -153,6 +153,11 @@ pub fn app(tenant: &str, source: &Path, more: &str) -> String {
     format!("[[app]]\ntenant = \"{tenant}\"\nsource = \"{source}\"\nhost = \"{tenant}.test\"\n{more}\n")
 }
 
+/// The application of behaviours at TENANT.test.
+pub fn behaviours(tenant: &str, more: &str) -> String {
+    app(tenant, &guest("behaviours"), more)
+}
+
 /// Waits until `look` finds something.
 pub fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let started = Instant::now();
