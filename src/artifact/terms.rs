@@ -81,3 +81,24 @@ impl Terms {
         options
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_word_stands_beside_what_its_operator_says_and_never_above_it() {
+        let log = TenantLog::new(TenantId::new("a").unwrap(), &Limits::default());
+        let mut operators = AppOptions::new(log);
+        operators.environment = vec![("BOTH".to_owned(), "operator".to_owned())];
+        operators.limits = Limits { memory_bytes: 64 << 20, guest_cpu_ms: 1_000, ..Limits::default() };
+        operators.isolation = Isolation::Rewind;
+        let text = r#"{"format":1,"name":"","source":"","inputs":"","builder":"","warnings":[],
+            "environment":[["BOTH","file"],["OWN","file"]],"limits":{"memory":33554432,"guest_cpu":2000}}"#;
+        let meta: Meta = serde_json::from_str(text).unwrap();
+        let beside = Terms::beside(operators, Some(&meta));
+        let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(beside.environment, [own("BOTH", "operator"), own("OWN", "file")]);
+        assert_eq!((beside.limits.memory_bytes, beside.limits.guest_cpu_ms, beside.isolation), (32 << 20, 1_000, Isolation::Rewind));
+    }
+}

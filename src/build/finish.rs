@@ -4,7 +4,7 @@ use std::{fs, io, path::Path, time::Instant};
 
 use super::{BuildFault, Built};
 use crate::{
-    artifact::{self, Artifacts, BUNDLE, Bundle, Custom, META, Meta},
+    artifact::{self, Artifacts, BUNDLE, Bundle, Custom, META, Meta, Parts},
     sandbox::Report,
 };
 
@@ -31,10 +31,15 @@ pub(super) fn alone(cache: &Path) -> Result<fs::File, BuildFault> {
     locked.map_err(BuildFault::io(&path))
 }
 
+/// One file. What would not be served is not written.
 pub(super) fn pack(component: Vec<u8>, meta: &Meta, folders: &[(&str, &Path)]) -> Result<Vec<u8>, BuildFault> {
     let unpacked =
         |source| BuildFault::Failed { what: "the files could not be packed".into(), detail: format!("{source}"), hint: String::new() };
     let meta = serde_json::to_vec(meta).map_err(|error| unpacked(io::Error::other(error)))?;
+    Meta::of(Parts { component: &component, meta: Some(&meta), bundle: None }).map_err(|shape| {
+        let what = "the application says more of itself than a host would keep";
+        BuildFault::new(what, shape.to_string(), "have fewer entries in [env] and [static] of wasgi.toml")
+    })?;
     if folders.is_empty() {
         return Ok(artifact::append(component, &[Custom { name: META, data: &meta }]));
     }
@@ -52,4 +57,18 @@ pub(super) fn write(output: &Path, bytes: &[u8]) -> Result<(), BuildFault> {
     fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(fault)?;
     file.persist(output).map_err(|error| fault(error.error))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_host_would_keep_is_not_written() {
+        let meta = |count: usize| Meta { environment: (0..count).map(|n| (format!("N{n}"), String::new())).collect(), ..Meta::default() };
+        let written = pack(b"\0asm\x0d\0\x01\0".to_vec(), &meta(64), &[]).unwrap();
+        assert_eq!(Meta::of(artifact::parts(&written).unwrap()).unwrap(), Some(meta(64)));
+        let fault = pack(Vec::new(), &meta(65), &[]).unwrap_err();
+        assert!(fault.to_string().contains("more of itself than a host would keep"), "{fault}");
+    }
 }

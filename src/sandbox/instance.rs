@@ -151,9 +151,13 @@ impl Instance {
             match remembered {
                 Ok(()) => {}
                 Err(GuestFault::Trap(_)) if is_crowded => return Err(BusyFault::NoInstance.into()),
-                Err(GuestFault::Trap(_)) if was_refused => {
+                Err(GuestFault::Trap(_)) => {
                     drop(instance);
-                    app.refuse_rewind("its memory limit leaves too little for what its requests take");
+                    app.refuse_rewind(if was_refused {
+                        "its memory limit leaves too little for what its requests take"
+                    } else {
+                        "it trapped when it was to make itself ready for that"
+                    });
                     return Box::pin(Self::start(app, request_id)).await;
                 }
                 Err(fault) => return Err(fault.into()),

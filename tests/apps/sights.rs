@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use wasip2::clocks::monotonic_clock;
 use wasgi_guest::{Body, Environ, StartResponse};
 
 use crate::{Answer, bodies::start};
@@ -43,6 +44,7 @@ fn host(start_response: StartResponse) -> wasgi_guest::Result {
         writeln!(text, "{path} {}", std::fs::read(path).is_ok())?;
     }
     writeln!(text, "tcp {}", TcpStream::connect("127.0.0.1:22").is_ok())?;
+    writeln!(text, "clock {} of {} ns", monotonic_clock::now(), monotonic_clock::resolution())?;
     start(start_response, &[])?;
     Ok(Body::from(text))
 }

@@ -74,6 +74,21 @@ fn a_chunked_upload_can_be_buffered_for_a_content_length() {
 }
 
 #[test]
+fn a_client_that_leaves_while_its_upload_is_buffered_gives_its_place_back() {
+    let host = Host::behaving(&["--uploads", "buffered", "--buffer-memory", "1KiB", "--concurrency", "1"]);
+    // In memory, and in a file.
+    for size in [10, 5_000] {
+        let mut stream = host.connect();
+        let head = format!("POST /count/{size} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n");
+        stream.write_all(&[head.as_bytes(), &vec![b'x'; size], b"\r\n"].concat()).unwrap();
+        drop(stream);
+        host.logged(&["wasgi::access", &format!("path=/count/{size} "), "outcome=\"client_gone\""]);
+        assert_eq!(host.get("/hello").text(), "hello\n");
+    }
+    assert_eq!(host.leftovers(), 0);
+}
+
+#[test]
 fn s35_a_broken_body_is_an_error_and_never_an_end() {
     let host = Host::behaving(&[]);
     let head = b"POST /read-error HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";

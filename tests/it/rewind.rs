@@ -321,3 +321,20 @@ fn what_cannot_be_rewound_is_served_by_an_instance_a_request_and_says_why() {
     let said = crate::support::wasgi().arg("inspect").arg(&built).output().unwrap();
     assert!(String::from_utf8_lossy(&said.stdout).contains("its code has `table.grow`"), "{}", String::from_utf8_lossy(&said.stdout));
 }
+
+#[test]
+fn an_application_that_has_no_memory_to_make_itself_ready_with_is_served_by_an_instance_a_request_and_says_why() {
+    // It begins with 91 pages, and takes a MiB more to make ready.
+    let go = |memory: &str| host("userfaultfd", &app("go", &guest("grid-go"), &format!("limits.memory = \"{memory}\"")));
+    let roomy = go("8MiB");
+    let mut client = Client::of(&roomy);
+    assert_eq!([client.get("go", "/counter"), client.get("go", "/counter")], ["00001 0000000"; 2]);
+    settled(&roomy, "go");
+    assert!(counted(&roomy, "go").0 > 0);
+    let narrow = go("7MiB");
+    let mut client = Client::of(&narrow);
+    assert_eq!([client.get("go", "/counter"), client.get("go", "/counter")], ["00001 0000000"; 2]);
+    let why = "its isolation is `request`, for it cannot be rewound: its memory limit leaves too little for what its requests take";
+    wait_for("it does not say why", || narrow.tenant_log("go").contains(why).then_some(()));
+    assert_eq!(counted(&narrow, "go"), (0, 0));
+}
