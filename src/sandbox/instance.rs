@@ -147,17 +147,13 @@ impl Instance {
             let remembered = instance.remember(app).await;
             let limiter = &mut instance.store.data_mut().limiter;
             // Where there is less than it wants to have for its requests, some languages go on, and some trap.
-            let (is_crowded, was_refused) = (limiter.is_crowded(), limiter.was_refused());
+            let (is_crowded, doubt) = (limiter.is_crowded(), Doubt::of_trap(limiter.was_refused()));
             match remembered {
                 Ok(()) => {}
                 Err(GuestFault::Trap(_)) if is_crowded => return Err(BusyFault::NoInstance.into()),
                 Err(GuestFault::Trap(_)) => {
                     drop(instance);
-                    app.refuse_rewind(if was_refused {
-                        "its memory limit leaves too little for what its requests take"
-                    } else {
-                        "it trapped when it was to make itself ready for that"
-                    });
+                    app.refuse_rewind(&doubt.to_string());
                     return Box::pin(Self::start(app, request_id)).await;
                 }
                 Err(fault) => return Err(fault.into()),

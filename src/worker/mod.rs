@@ -216,7 +216,9 @@ async fn count_tasks(all: Option<Account>) -> Infallible {
     loop {
         times.tick().await;
         let tasks = u64::try_from(metrics.num_alive_tasks()).unwrap_or(u64::MAX);
-        all.iter().for_each(|all| all.set(Gauge::Tasks, tasks));
+        if let Some(all) = &all {
+            all.set(Gauge::Tasks, tasks);
+        }
     }
 }
 

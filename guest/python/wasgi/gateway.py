@@ -1,5 +1,6 @@
 """The exported calls: one request through a WSGI application, as hosts of any kind call it, and as one that knows Python does."""
 
+import os
 import sys
 
 from componentize_py_types import Err
@@ -9,6 +10,8 @@ from wit_world.exports.application import Iterable
 from . import database, environ as _environ, exc_info
 from .body import BODY, Body
 from .start_response import begin as _begin_response, start_response
+
+_SEED_BYTES = 32
 
 _application = None
 _begun = True
@@ -31,10 +34,15 @@ def _begin():
     global _begun
     _begun = True
     database.reopen()
-    # `secrets`, `uuid4` and `os.urandom` ask the host; only this module keeps a state.
+    seed()
+
+
+def seed():
+    """`secrets`, `uuid4` and `os.urandom` ask the host; only `random` keeps a state."""
     random = sys.modules.get("random")
     if random is not None:
-        random.seed()
+        # By itself it would ask for ten times as much.
+        random.seed(int.from_bytes(os.urandom(_SEED_BYTES)))
 
 
 def _call(environ, answered):

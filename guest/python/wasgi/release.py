@@ -13,7 +13,7 @@ import sys
 
 from wit_world import exports
 
-from . import database, find, frameworks, gateway, missing, runtime, threads, warm
+from . import database, find, frameworks, gateway, heap, missing, runtime, threads, warm
 from .secret_watch import SecretWatch
 
 APP = "/0"
@@ -80,15 +80,18 @@ def _finish(plan, report, application):
         application = frameworks.developed(application)
     report["frameworks"] = frameworks.found()
     report["django"] = frameworks.django_settings(plan)
-    warm.adapter()
     report["warm"] = [{"path": path, "status": warm.request(application, path)} for path in plan.get("warm", ())]
-    gateway.serve(application)
     gc.collect()
     database.forget()
     _settle_finders()
+    # This empties the interpreter's lists of objects to use again as well: what they had is scattered over the heap.
     gc.collect()
     # The collector never looks at what is in the image: to look would be to write, in every instance anew.
     gc.freeze()
+    heap.plug()
+    # It fills those lists anew.
+    warm.adapter()
+    gateway.serve(application)
 
 
 def _told(error, report):

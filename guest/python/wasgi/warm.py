@@ -17,6 +17,7 @@ _TIMES = 3
 def adapter():
     """The way of a request through this package, without an application."""
     for _ in range(_TIMES):
+        gateway.seed()
         _request(_nothing, "/")
 
 

@@ -22,6 +22,7 @@ const SDK: &[(&str, &str)] = files! {
     "wasgi/frameworks.py" = "guest/python/wasgi/frameworks.py",
     "wasgi/gateway.py" = "guest/python/wasgi/gateway.py",
     "wasgi/hashing.py" = "guest/python/wasgi/hashing.py",
+    "wasgi/heap.py" = "guest/python/wasgi/heap.py",
     "wasgi/hooks.py" = "guest/python/wasgi/hooks.py",
     "wasgi/input.py" = "guest/python/wasgi/input.py",
     "wasgi/missing.py" = "guest/python/wasgi/missing.py",

@@ -91,6 +91,10 @@ pub(super) enum Doubt {
     Io(#[from] std::io::Error),
     #[error("it does not show its memories: {0}")]
     Hidden(String),
+    #[error("its memory limit leaves too little for what its requests take")]
+    Narrow,
+    #[error("it trapped when it was to make itself ready for that")]
+    Trapped,
     #[error("it holds handles of its own when it starts")]
     Handles,
     #[error("its memory has grown")]
@@ -104,6 +108,11 @@ pub(super) enum Doubt {
 }
 
 impl Doubt {
+    /// Of one that trapped when it was to make itself ready, and was refused memory, or not.
+    pub(super) fn of_trap(was_refused: bool) -> Self {
+        if was_refused { Self::Narrow } else { Self::Trapped }
+    }
+
     /// Whether it is this host's own fault, or its kernel's.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self, Self::Different | Self::Io(_) | Self::Hidden(_))

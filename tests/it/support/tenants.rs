@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{DEADLINE, Reply, log::Log, wasgi};
+use super::{DEADLINE, Reply, guest, log::Log, wasgi};
 
 /// `wasgi serve --config`.
 pub struct Tenants {
