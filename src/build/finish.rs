@@ -38,7 +38,7 @@ pub(super) fn pack(component: Vec<u8>, meta: &Meta, folders: &[(&str, &Path)]) -
     let meta = serde_json::to_vec(meta).map_err(|error| unpacked(io::Error::other(error)))?;
     Meta::of(Parts { component: &component, meta: Some(&meta), bundle: None }).map_err(|shape| {
         let what = "the application says more of itself than a host would keep";
-        BuildFault::new(what, shape.to_string(), "have fewer entries in [env] and [static] of wasgi.toml")
+        BuildFault::new(what, shape.to_string(), "have fewer or shorter entries in [env] and [static] of wasgi.toml")
     })?;
     if folders.is_empty() {
         return Ok(artifact::append(component, &[Custom { name: META, data: &meta }]));

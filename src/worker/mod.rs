@@ -44,7 +44,7 @@ const BLOCKING: usize = 32;
 const POLITE: i32 = 10;
 /// How often it is looked whether the last request of an application that goes has ended.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often the tasks of the runtime are counted: less often than anybody looks, an idle worker would wake for nothing.
+/// How often the tasks of the runtime are counted.
 const COUNT: Duration = Duration::from_secs(5);
 
 /// What a worker inherits.

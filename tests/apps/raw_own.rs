@@ -32,7 +32,10 @@ impl GuestBody for One {
 }
 
 impl wasgi_guest::__private::Rewind for Application {
-    fn settle() {}
+    /// With `TRAP` in its environment it cannot be made ready.
+    fn settle() {
+        assert!(std::env::var_os("TRAP").is_none());
+    }
 }
 
 wasgi_guest::bindings::export!(Application with_types_in wasgi_guest::bindings);

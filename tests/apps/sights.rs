@@ -6,8 +6,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use wasip2::clocks::monotonic_clock;
 use wasgi_guest::{Body, Environ, StartResponse};
+use wasip2::clocks::monotonic_clock;
 
 use crate::{Answer, bodies::start};
 

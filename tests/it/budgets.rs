@@ -92,7 +92,6 @@ impl Drop for Ending<'_> {
 }
 
 /// Of a worker: connections, and with them requests, are shared out by their number.
-
 #[test]
 fn who_has_three_times_the_weight_gets_three_times_the_cpu_of_a_worker_beside_a_third_who_is_asked_now_and_then() {
     let loops = "check = \"/hello\"\nlimits.guest_cpu = \"200ms\"\nlimits.max_traps = 1000";

@@ -125,7 +125,7 @@ fn the_environment_is_not_in_the_process_list() {
 #[test]
 fn random_numbers_differ_in_every_request_and_the_hash_seed_does_not() {
     let app = built(&[("app.py", READS)]);
-    for isolation in ["request", "reuse"] {
+    for isolation in ["request", "rewind", "reuse"] {
         let host = host(&app, &["--tenant", "reads-fresh", "--isolation", isolation]);
         let pages: Vec<_> = (0..8).map(|_| host.get("/fresh").text()).collect();
         for column in 0..4 {
@@ -134,6 +134,16 @@ fn random_numbers_differ_in_every_request_and_the_hash_seed_does_not() {
         }
         assert_eq!(host.get("/hash").text(), host.get("/hash").text());
     }
+}
+
+#[test]
+fn what_an_import_draws_no_other_tenant_knows() {
+    let app = built(&[(
+        "app.py",
+        "import random\n\nDRAWN = random.random()\n\n\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [str(DRAWN).encode()]\n",
+    )]);
+    let drawn = ["draws-one", "draws-two"].map(|tenant| host(&app, &["--tenant", tenant]).get("/").text());
+    assert!(drawn[0].starts_with("0.") && drawn[0] != drawn[1], "{drawn:?}");
 }
 
 #[test]

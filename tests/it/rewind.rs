@@ -338,3 +338,13 @@ fn an_application_that_has_no_memory_to_make_itself_ready_with_is_served_by_an_i
     wait_for("it does not say why", || narrow.tenant_log("go").contains(why).then_some(()));
     assert_eq!(counted(&narrow, "go"), (0, 0));
 }
+
+#[test]
+fn an_application_that_traps_while_it_makes_itself_ready_is_served_by_an_instance_a_request_and_says_why() {
+    let host = host("userfaultfd", &app("own", &guest("examples/raw_own"), "env = { TRAP = \"1\" }"));
+    let mut client = Client::of(&host);
+    assert_eq!([client.get("own", "/"), client.get("own", "/")], ["kept\n"; 2]);
+    let why = "its isolation is `request`, for it cannot be rewound: it trapped when it was to make itself ready for that";
+    wait_for("it does not say why", || host.tenant_log("own").contains(why).then_some(()));
+    assert_eq!(counted(&host, "own"), (0, 0));
+}

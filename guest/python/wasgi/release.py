@@ -54,6 +54,8 @@ class Release(exports.Release):
 
 
 def _begin(plan):
+    # Its state is the runtime's image's, which all applications have: what an import draws nobody else is to know.
+    gateway.seed()
     # What the import system knows of these folders, it learned when there was no application in them.
     sys.path_importer_cache.clear()
     # As CPython has them: the application's folder, the standard library, the packages.
@@ -92,6 +94,7 @@ def _finish(plan, report, application):
     # It fills those lists anew.
     warm.adapter()
     gateway.serve(application)
+    gc.freeze()
 
 
 def _told(error, report):
