@@ -78,8 +78,8 @@ fn a_client_that_leaves_while_its_upload_is_buffered_gives_its_place_back() {
     let host = Host::behaving(&["--uploads", "buffered", "--buffer-memory", "1KiB", "--concurrency", "1"]);
     assert_eq!(host.get("/hello").text(), "hello\n");
     let before = host.open_files();
-    // In memory, and in a file.
-    for size in [10, 5_000] {
+    // In memory, and in files: more than what else may have been open before.
+    for size in [10, 5_000, 5_001, 5_002, 5_003] {
         let mut stream = host.connect();
         let head = format!("POST /count/{size} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n");
         stream.write_all(&[head.as_bytes(), &vec![b'x'; size], b"\r\n"].concat()).unwrap();

@@ -94,6 +94,7 @@ def _finish(plan, report, application):
     # It fills those lists anew.
     warm.adapter()
     gateway.serve(application)
+    # With what that has left.
     gc.freeze()
 
 
