@@ -173,22 +173,25 @@ impl Artifacts {
             Isolation::Request | Isolation::Reuse => (None, None),
         };
         let made_for = made_for(options.isolation, rewound.is_some());
+        // Once: it is tens of megabytes.
+        let named = digest(component);
+        let instrumented = self.instrumented_place(engine, &named);
         let (code, next, is_found) = match (opened.plan(), start) {
             (Some(plan), Start::Released | Start::ReleasedNow) => {
-                let place = self.release_place(engine, &opened, options, (plan, made_for));
+                let place = self.release_place(engine, (&named, opened.parts.bundle), options, (plan, made_for));
                 if is_made(&place, start) && self.found(engine, &place).is_some() {
                     (place, Next::Serve, true)
                 } else {
-                    self.instrumented(engine, path, component)?;
-                    (self.instrumented_place(engine, component), Next::Release { place }, false)
+                    self.instrumented_at(engine, path, component, &instrumented)?;
+                    (instrumented, Next::Release { place }, false)
                 }
             }
             (Some(_), Start::EachInstance | Start::Unprepared) => {
-                self.instrumented(engine, path, component)?;
-                (self.instrumented_place(engine, component), Next::Serve, false)
+                self.instrumented_at(engine, path, component, &instrumented)?;
+                (instrumented, Next::Serve, false)
             }
             (None, _) => {
-                let name = format!("{}-{}", purpose(made_for), code_name(engine, component));
+                let name = format!("{}-{}", purpose(made_for), code_name(engine, &named));
                 let place = self.folder.join("code").join(name);
                 let make = || Ok(rewound.map_or(Cow::Borrowed(component), Cow::Owned));
                 let (_, is_found) = self.code(engine, path, (&place, Linking::of(made_for)), make)?;
@@ -200,14 +203,17 @@ impl Artifacts {
 
     /// The compiled code of a component whose state can be read.
     pub(crate) fn instrumented(&self, engine: &Engine, path: &Path, component: &[u8]) -> Result<Arc<Code>, ArtifactFault> {
-        let refused = |fault: NotReleasable| ArtifactFault::Invalid { path: path.to_owned(), detail: fault.to_string() };
-        let place = self.instrumented_place(engine, component);
-        let make = || sandbox::instrumented(component).map(Cow::Owned).map_err(refused);
-        self.code(engine, path, (&place, Linking::Libraries), make).map(|(code, _)| code)
+        self.instrumented_at(engine, path, component, &self.instrumented_place(engine, &digest(component)))
     }
 
-    fn instrumented_place(&self, engine: &Engine, component: &[u8]) -> PathBuf {
-        self.folder.join("code").join(format!("instrumented-{}", code_name(engine, component)))
+    fn instrumented_at(&self, engine: &Engine, path: &Path, component: &[u8], place: &Path) -> Result<Arc<Code>, ArtifactFault> {
+        let refused = |fault: NotReleasable| ArtifactFault::Invalid { path: path.to_owned(), detail: fault.to_string() };
+        let make = || sandbox::instrumented(component).map(Cow::Owned).map_err(refused);
+        self.code(engine, path, (place, Linking::Libraries), make).map(|(code, _)| code)
+    }
+
+    fn instrumented_place(&self, engine: &Engine, named: &str) -> PathBuf {
+        self.folder.join("code").join(format!("instrumented-{}", code_name(engine, named)))
     }
 
     pub(super) fn fault(&self, source: io::Error) -> CacheFault {
@@ -340,8 +346,8 @@ impl Prepared {
 }
 
 /// The name of code: of which bytes, and for which engine.
-fn code_name(engine: &Engine, component: &[u8]) -> String {
-    format!("{}-{}.cwasm", digest(component), engine_name(engine))
+fn code_name(engine: &Engine, named: &str) -> String {
+    format!("{named}-{}.cwasm", engine_name(engine))
 }
 
 /// What of an engine decides about code.
@@ -404,7 +410,7 @@ mod tests {
         let file = folder.path().join("a.wasm");
         fs::write(&file, wat::parse_str("(component)").unwrap()).unwrap();
         let code = |component: &[u8]| {
-            let place = cache.folder.join("code").join(code_name(&engine, component));
+            let place = cache.folder.join("code").join(code_name(&engine, &digest(component)));
             cache.code(&engine, &file, (&place, Linking::Whole), || Ok(Cow::Borrowed(component)))
         };
         let component = fs::read(&file).unwrap();

@@ -148,7 +148,11 @@ impl Artifacts {
         let wrong = |error: wasmtime::Error| invalid(path, &error);
         let kept = |source| self.fault(source);
         let split = (linking == Linking::Libraries).then(|| sandbox::split(component, digest)).flatten();
-        let code = engine.compile(split.as_ref().map_or(component, |split| &split.component)).map_err(wrong)?;
+        let code = match &split {
+            Some(split) => engine.compile_rest(&split.component),
+            None => engine.compile(component),
+        };
+        let code = code.map_err(wrong)?;
         // First: who finds the code finds what goes with it.
         match &split {
             Some(split) => {

@@ -28,11 +28,11 @@ use crate::{
 const REQUEST: &str = "release";
 
 impl Artifacts {
-    /// Where the release lies: its name says of what it was made.
+    /// Where the release lies: its name says of what it was made, of a component with this digest among it.
     pub(super) fn release_place(
         &self,
         engine: &Engine,
-        opened: &Opened<'_>,
+        (component, bundle): (&str, Option<&[u8]>),
         options: &AppOptions,
         (plan, made_for): (&Plan, Isolation),
     ) -> PathBuf {
@@ -41,8 +41,8 @@ impl Artifacts {
             sum.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             sum.update(part);
         };
-        add(digest(opened.parts.component).as_bytes());
-        add(digest(opened.parts.bundle.unwrap_or_default()).as_bytes());
+        add(component.as_bytes());
+        add(digest(bundle.unwrap_or_default()).as_bytes());
         add(plan.json().as_bytes());
         add(purpose(made_for).as_bytes());
         for storage in &options.storage {

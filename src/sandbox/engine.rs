@@ -1,4 +1,4 @@
-//! One wasmtime engine a process: how guests are compiled, where their memories come from, and the ticker that interrupts them.
+//! One wasmtime engine a process that runs guests: how guests are compiled, where their memories come from, and the ticker that interrupts them.
 //!
 //! Facts behind each setting: wasmtime's documentation of `Config` and `PoolingAllocationConfig`.
 
@@ -45,12 +45,19 @@ const KEPT_PLACES: u32 = 32;
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     ticker: Arc<Ticker>,
-    functions: Option<Arc<Functions>>,
+    compiler: Option<Compiler>,
     places: Arc<Places>,
     turns: Arc<Turns>,
     idle: Arc<Idle>,
     rewinder: Rewinder,
     spares: Arc<Spares>,
+}
+
+/// A wasmtime without a pool, which takes functions that were compiled before, and keeps new ones.
+#[derive(Clone)]
+struct Compiler {
+    wasmtime: wasmtime::Engine,
+    functions: Arc<Functions>,
 }
 
 /// The places of the pool.
@@ -74,7 +81,7 @@ impl Engine {
     /// # Errors
     /// [`HostFault::Sandbox`] when the machine refuses: most often its limit of address space (`ulimit -v`).
     pub fn new(limits: &Limits) -> Result<Self, HostFault> {
-        Self::of(&config(limits), limits, None)
+        Self::of(&config(limits), limits)
     }
 
     /// Sets up an engine that compiles and runs nothing: it has no pool, and so gets along with a limit of address space.
@@ -82,7 +89,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn compiler(limits: &Limits, file: &Path) -> Result<Self, HostFault> {
-        Self::with_functions(code_config(), limits, file)
+        Ok(Self { compiler: Some(Compiler::new(file)?), ..Self::of(&code_config(), limits)? })
     }
 
     /// The same, for a process that compiles: functions that were compiled before are taken from `file`, and new ones are kept there. It must
@@ -91,23 +98,17 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn compiling(limits: &Limits, file: &Path) -> Result<Self, HostFault> {
-        Self::with_functions(config(limits), limits, file)
+        Ok(Self { compiler: Some(Compiler::new(file)?), ..Self::new(limits)? })
     }
 
-    fn with_functions(mut config: Config, limits: &Limits, file: &Path) -> Result<Self, HostFault> {
-        let functions = Arc::new(Functions::of(file));
-        config.enable_incremental_compilation(Arc::clone(&functions) as Arc<dyn CacheStore>).map_err(|error| refused(&error))?;
-        Self::of(&config, limits, Some(functions))
-    }
-
-    fn of(config: &Config, limits: &Limits, functions: Option<Arc<Functions>>) -> Result<Self, HostFault> {
+    fn of(config: &Config, limits: &Limits) -> Result<Self, HostFault> {
         let wasmtime = wasmtime::Engine::new(config).map_err(|error| refused(&error))?;
         let ticker = Ticker::start(wasmtime.weak())?;
         let places = Places { all: usize::try_from(limits.worker_instances).unwrap_or(usize::MAX), taken: AtomicUsize::new(0) };
         Ok(Self {
             wasmtime,
             ticker,
-            functions,
+            compiler: None,
             places: Arc::new(places),
             turns: Arc::default(),
             idle: Arc::default(),
@@ -161,9 +162,15 @@ impl Engine {
     /// # Errors
     /// wasmtime's, for what is no component that this engine knows.
     pub fn compile(&self, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        let code = self.wasmtime.precompile_component(component)?;
-        self.keep_functions();
-        Ok(code)
+        self.compiled(|wasmtime| wasmtime.precompile_component(component))
+    }
+
+    /// The same of a component whose libraries were taken out: of an interpreter, so little is left that what is kept is not worth to be read.
+    ///
+    /// # Errors
+    /// As [`Engine::compile`].
+    pub fn compile_rest(&self, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        self.wasmtime.precompile_component(component)
     }
 
     /// The machine code of a library.
@@ -171,14 +178,15 @@ impl Engine {
     /// # Errors
     /// As [`Engine::compile`].
     pub fn compile_library(&self, module: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        let code = self.wasmtime.precompile_module(module)?;
-        self.keep_functions();
-        Ok(code)
+        self.compiled(|wasmtime| wasmtime.precompile_module(module))
     }
 
-    fn keep_functions(&self) {
+    fn compiled(&self, compile: impl FnOnce(&wasmtime::Engine) -> wasmtime::Result<Vec<u8>>) -> wasmtime::Result<Vec<u8>> {
+        let Some(Compiler { wasmtime, functions }) = &self.compiler else { return compile(&self.wasmtime) };
+        let code = compile(wasmtime)?;
         // A full disk is no reason to refuse what is compiled: the next compilation begins again.
-        self.functions.iter().for_each(|functions| drop(functions.keep()));
+        drop(functions.keep());
+        Ok(code)
     }
 
     /// wasmtime's engine.
@@ -195,6 +203,16 @@ impl Engine {
             self.ticker.thread.unpark();
         }
         Running(Arc::clone(&self.ticker))
+    }
+}
+
+impl Compiler {
+    fn new(file: &Path) -> Result<Self, HostFault> {
+        let functions = Arc::new(Functions::of(file));
+        let mut config = code_config();
+        config.enable_incremental_compilation(Arc::clone(&functions) as Arc<dyn CacheStore>).map_err(|error| refused(&error))?;
+        let wasmtime = wasmtime::Engine::new(&config).map_err(|error| refused(&error))?;
+        Ok(Self { wasmtime, functions })
     }
 }
 
@@ -315,12 +333,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let limits = Limits::default();
         let compiler = Engine::compiler(&limits, &folder.path().join("functions")).unwrap();
-        let name = |engine: &Engine| {
+        let name = |engine: &wasmtime::Engine| {
             let mut hasher = std::hash::DefaultHasher::new();
-            std::hash::Hash::hash(&engine.wasmtime().precompile_compatibility_hash(), &mut hasher);
+            std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut hasher);
             std::hash::Hasher::finish(&hasher)
         };
-        assert_eq!(name(&compiler), name(&Engine::new(&limits).unwrap()));
+        let pool = name(Engine::new(&limits).unwrap().wasmtime());
+        assert_eq!([name(compiler.wasmtime()), name(&compiler.compiler.unwrap().wasmtime)], [pool; 2]);
     }
 
     #[test]
