@@ -136,12 +136,12 @@ async fn release(app: &App, component: &[u8], plan: &Plan) -> Result<(Vec<u8>, R
         Fault::Client(_) | Fault::Busy(_) | Fault::Host(HostFault::Panicked) => GuestFault::Start("the host failed".to_owned().into()),
         Fault::Host(host) => GuestFault::Start(host.to_string().into()),
     })?;
-    let report = instance.prepare(app, plan).await?;
+    let report = instance.prepare(app, &Plan { image: true, ..plan.clone() }).await?;
     if let Some(raised) = report.raised() {
         return Err(GuestFault::Raised(raised));
     }
     let used_storage = instance.used_storage();
-    let component = snapshot(app, component, instance).await?;
+    let component = snapshot(app, component, instance, report.words).await?;
     Ok((component, report, used_storage))
 }
 

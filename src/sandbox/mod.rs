@@ -45,7 +45,7 @@ pub use self::{
     lines::{Lines, table},
     log::{TenantLog, escape},
     meter::Meter,
-    report::{Django, DjangoStatic, Plan, Report, Warmed},
+    report::{Django, DjangoStatic, Plan, Report, Warmed, Words},
     rewind::{Ineligible, Rewinder, Way, calls as rewind_calls, rewindable},
     snapshot::{NotReleasable, instrumented, snapshot},
     timeline::{Expired, Timeline},

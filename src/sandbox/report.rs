@@ -9,6 +9,8 @@ use crate::fault::Raised;
 
 /// The longest report.
 const REPORT_BYTES: usize = 1 << 20;
+/// The most words that a guest has changed: objects of an application, of which a large one has half a million.
+const WORDS: u32 = 4_000_000;
 
 /// What a guest is to make ready.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -35,6 +37,9 @@ pub struct Plan {
     /// Whether what is dangerous in production is let pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub development: Option<bool>,
+    /// Whether the guest's memory becomes a release: what instances begin with, and not one instance's alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub image: bool,
 }
 
 impl Plan {
@@ -64,6 +69,38 @@ pub struct Report {
     pub frameworks: Vec<String>,
     /// Django's settings that matter.
     pub django: Option<Django>,
+    /// What is to be different in the release.
+    pub words: Option<Words>,
+}
+
+/// Words of the guest's memory, of four bytes, that have another value in a release than the guest could give them itself: the counts of
+/// references of what CPython is never to free (`guest/python/wasgi/heap.py`).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Words {
+    /// Where their addresses stand, one behind the other, each a little-endian word itself.
+    pub at: u32,
+    /// How many there are.
+    pub count: u32,
+    /// The value.
+    pub value: u32,
+}
+
+impl Words {
+    /// `memory` with the words; `None`: one of them, or their list, is not within it, or they are more than 4 000 000.
+    pub(super) fn in_memory(self, memory: &[u8]) -> Option<Vec<u8>> {
+        let place = |address: u32| usize::try_from(address).ok();
+        if self.count > WORDS {
+            return None;
+        }
+        let at = place(self.at)?;
+        let list = memory.get(at..at.checked_add(place(self.count)?.checked_mul(size_of::<u32>())?)?)?;
+        let mut changed = memory.to_vec();
+        for address in list.as_chunks().0 {
+            let word = changed.get_mut(place(u32::from_le_bytes(*address))?..)?.first_chunk_mut()?;
+            *word = self.value.to_le_bytes();
+        }
+        Some(changed)
+    }
 }
 
 /// Why a guest is not ready.
@@ -143,5 +180,39 @@ impl Report {
             _ => error.text.split_once(": ").unwrap_or(("", &error.text)),
         };
         Some(raised(kind, message, self.traceback.as_deref().unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_changed_where_they_and_their_list_are_within_the_memory_and_nowhere_else() {
+        // The addresses 12 and 9, and what stands there.
+        let memory: Vec<u8> = [12_u32, 9, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let changed = |at, count| Words { at, count, value: 0x0403_0201 }.in_memory(&memory);
+        let with = |written: &[(usize, u8)]| {
+            let mut memory = memory.clone();
+            for (at, byte) in written {
+                memory[*at] = *byte;
+            }
+            Some(memory)
+        };
+        let last = [(12, 1), (13, 2), (14, 3), (15, 4)];
+        assert_eq!(changed(0, 0), with(&[]));
+        assert_eq!(changed(0, 1), with(&last));
+        // In the order of the list.
+        assert_eq!(changed(0, 2), with(&[(9, 1), (10, 2), (11, 3), (12, 4), (13, 2), (14, 3), (15, 4)]));
+        assert_eq!(changed(12, 1), with(&[(0, 1), (1, 2), (2, 3), (3, 4)]), "a word at 0, as it stands there");
+        for (at, count) in [(13, 1), (0, 5), (16, 1), (u32::MAX, 1), (0, u32::MAX), (u32::MAX, u32::MAX)] {
+            assert_eq!(changed(at, count), None, "{count} at {at}");
+        }
+        let (most, large) = (WORDS, vec![0; usize::try_from(WORDS + 1).unwrap() * size_of::<u32>()]);
+        let has = |count| Words { at: 0, count, value: 1 }.in_memory(&large).map(|changed| (changed.len(), changed[..5].to_vec()));
+        assert_eq!([has(most), has(most + 1)], [Some((large.len(), vec![1, 0, 0, 0, 0])), None]);
+        let over = Words { at: 0, count: 1, value: 0 };
+        assert_eq!(over.in_memory(&[4, 0, 0, 0, 1, 1, 1]), None, "a byte of the word is not in the memory");
+        assert_eq!(over.in_memory(&[4, 0, 0, 0, 1, 1, 1, 1]), Some(vec![4, 0, 0, 0, 0, 0, 0, 0]));
     }
 }

@@ -21,6 +21,7 @@ use wasmtime_wizer::{ComponentInstanceState, Wizer};
 use super::{
     app::App,
     instance::Instance,
+    report::Words,
     spaces::{Spaces, push},
     state::State,
 };
@@ -48,16 +49,16 @@ pub fn instrumented(component: &[u8]) -> Result<Vec<u8>, NotReleasable> {
     Wizer::new().instrument_component(&forgetful).map(|(_, instrumented)| instrumented).map_err(refused)
 }
 
-/// `component`, beginning with the state of `instance`, which is one of [`instrumented`]'s.
+/// `component`, beginning with the state of `instance`, which is one of [`instrumented`]'s; a memory that has all of `words` has them as it asks.
 ///
 /// # Errors
 /// [`GuestFault`] when the guest cannot be read any more.
-pub async fn snapshot(app: &App, component: &[u8], instance: Box<Instance>) -> Result<Vec<u8>, GuestFault> {
+pub async fn snapshot(app: &App, component: &[u8], instance: Box<Instance>, words: Option<Words>) -> Result<Vec<u8>, GuestFault> {
     let time = Duration::from_millis(app.limits().release_wall_ms);
-    tokio::time::timeout(time, read(app, component, instance)).await.unwrap_or(Err(GuestFault::Stopped(Stopped::Wall)))
+    tokio::time::timeout(time, read(app, component, instance, words)).await.unwrap_or(Err(GuestFault::Stopped(Stopped::Wall)))
 }
 
-async fn read(app: &App, component: &[u8], mut instance: Box<Instance>) -> Result<Vec<u8>, GuestFault> {
+async fn read(app: &App, component: &[u8], mut instance: Box<Instance>, words: Option<Words>) -> Result<Vec<u8>, GuestFault> {
     let failed = |error: &dyn std::fmt::Display| GuestFault::Start(format!("no release can be made of it: {error}").into());
     let forgetful = forgetful(component).map_err(|error| failed(&error))?;
     let wizer = Wizer::new();
@@ -69,7 +70,7 @@ async fn read(app: &App, component: &[u8], mut instance: Box<Instance>) -> Resul
         return Err(failed(&format!("it uses {used} bytes of memory, too near to its limit of {}", app.limits().memory_bytes)));
     }
     let (store, component) = instance.parts();
-    let mut reader = Reader { store, component, failed: None };
+    let mut reader = Reader { store, component, words, failed: None };
     for number in 0.. {
         let name = format!("{EXPORT}{number}");
         if reader.component.get_export_index(&mut *reader.store, None, &name).is_none() {
@@ -88,6 +89,7 @@ async fn read(app: &App, component: &[u8], mut instance: Box<Instance>) -> Resul
 struct Reader<'a> {
     store: &'a mut Store<State>,
     component: ComponentInstance,
+    words: Option<Words>,
     failed: Option<wasmtime::Error>,
 }
 
@@ -123,7 +125,12 @@ impl ComponentInstanceState for Reader<'_> {
         // Without limit on what one call may hand over: it is the guest's whole memory, which has its own.
         self.store.set_hostcall_fuel(usize::MAX);
         let list = self.call::<(WasmList<u8>,)>(Some(instance), func).await;
-        contents(list.as_ref().map_or(&[], |(list,)| list.as_le_slice(&*self.store)));
+        let memory = list.as_ref().map_or(&[][..], |(list,)| list.as_le_slice(&*self.store));
+        // It may be asked for more than once.
+        match self.words.and_then(|words| words.in_memory(memory)) {
+            Some(changed) => contents(&changed),
+            None => contents(memory),
+        }
     }
 
     async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {

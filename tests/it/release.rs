@@ -146,6 +146,111 @@ fn what_an_import_draws_no_other_tenant_knows() {
     assert!(drawn[0].starts_with("0.") && drawn[0] != drawn[1], "{drawn:?}");
 }
 
+const ENDS: &str = r#"
+import functools
+import sys
+import types
+
+ended = []
+
+
+class Asked(type):
+    """Its classes have no hash, and nobody may ask them."""
+
+    def __eq__(self, other):
+        raise AssertionError("application code runs")
+
+
+class Odd(metaclass=Asked):
+    pass
+
+
+class Held:
+    def __init__(self, name):
+        self.name = name
+
+    def __del__(self):
+        ended.append(self.name)
+
+
+class Spaced(types.ModuleType):
+    def __del__(self):
+        ended.append("a module")
+
+
+def closing(held):
+    return lambda: held
+
+
+def wrapping(function):
+    @functools.wraps(function)
+    def wrapped():
+        return function()
+
+    return wrapped
+
+
+def having(held):
+    def function():
+        pass
+
+    function.attribute = held
+    return function
+
+
+def defaulting(held):
+    def function(one=held, *, other=1):
+        pass
+
+    return function
+
+
+class Space:
+    held = Held("of a class")
+    size = property(lambda self: 1)
+
+
+odd = Odd()
+things = {
+    "plain": Held("plain"),
+    "listed": [Held("in a list")],
+    "paired": (Held("in a tuple"), 1),
+    "closed": closing(Held("closed over")),
+    "wrapped": wrapping(wrapping(closing(Held("wrapped")))),
+    "having": having(Held("an attribute")),
+    "defaulting": defaulting(Held("a default")),
+    "property": property(closing(Held("of a property"))),
+    "method": ([Held("of a method")].append,),
+    "module": Spaced("spaced"),
+}
+globals().update(things)
+things.clear()
+lasting = ("text", 1.5)
+
+
+def app(environ, start_response):
+    before = sorted(ended)
+    for name in list(globals()):
+        if name in ("plain", "listed", "paired", "closed", "wrapped", "having", "defaulting", "property", "method", "module"):
+            globals()[name] = None
+    Space.held = None
+    last = [app, app.__code__, wrapping(app).__wrapped__, closing, Held, Held.__init__, sys.modules["app"], globals(), lasting, Space.size, Asked]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{all(map(sys._is_immortal, last))} {before} {sorted(ended)}".encode()]
+"#;
+
+#[test]
+fn what_lasts_is_immortal_in_a_release_and_the_end_of_everything_else_is_noticed() {
+    let app = built(&[("app.py", ENDS)]);
+    let all = "['a default', 'a module', 'an attribute', 'closed over', 'in a list', 'in a tuple', 'of a class', 'of a method', 'of a property', 'plain', 'wrapped']";
+    let first = format!("True [] {all}");
+    for isolation in ["request", "rewind", "reuse"] {
+        let host = host(&app, &["--tenant", "ends", "--isolation", isolation, "--workers", "1"]);
+        let second = if isolation == "reuse" { format!("True {all} {all}") } else { first.clone() };
+        assert_eq!([host.get("/").text(), host.get("/").text()], [first.clone(), second], "{isolation}");
+    }
+}
+
 #[test]
 fn a_secret_made_at_import_is_warned_about_at_build_and_at_release() {
     let app = built(&[(

@@ -1,8 +1,8 @@
 """The exported ``release``: imports an application under its tenant's environment, and runs its commands.
 
 A plan is JSON: ``module`` and ``name`` of the application, ``manage`` (its ``manage.py``), ``warm`` (paths that are requested), ``threads`` (``inline``), ``stubs``
-(names); at build also ``compile`` (folders), ``static`` (a folder for what Django collects) and ``development``. A report is JSON: ``error`` (``kind`` and
-``text``), ``traceback``, ``missing`` (modules), ``secrets`` (places), ``warm`` (path and status), ``django`` (settings that matter).
+(names), ``image`` (whether memory is kept as a release); at build also ``compile`` (folders), ``static`` (a folder for what Django collects) and ``development``. A report is JSON: ``error`` (``kind`` and
+``text``), ``traceback``, ``missing`` (modules), ``secrets`` (places), ``warm`` (path and status), ``django`` (settings that matter), ``words`` (of memory, that the release has otherwise).
 """
 
 import gc
@@ -24,7 +24,7 @@ _FOLDER_TIME = 1
 class Release(exports.Release):
     def prepare(self, plan):
         plan = json.loads(plan)
-        report = {"error": None, "traceback": None, "missing": [], "secrets": [], "warm": [], "frameworks": [], "django": None}
+        report = {"error": None, "traceback": None, "missing": [], "secrets": [], "warm": [], "frameworks": [], "django": None, "words": None}
         try:
             _begin(plan)
             runtime.compile_all(plan.get("compile", ()))
@@ -86,6 +86,8 @@ def _finish(plan, report, application):
     gc.collect()
     database.forget()
     _settle_finders()
+    if plan.get("image"):
+        report["words"] = heap.immortal()
     # This empties the interpreter's lists of objects to use again as well: what they had is scattered over the heap.
     gc.collect()
     # The collector never looks at what is in the image: to look would be to write, in every instance anew.
