@@ -28,6 +28,9 @@ pub(super) const LIST: &str = "libraries";
 /// Bytes of the heap that loaded code may take in each process: wasmtime's tables of its names and types, of which a few bytes of a component
 /// can stand for many. Interpreters of Python take 3 MiB.
 const LOADED_BYTES: usize = 32 << 20;
+/// Bytes of functions that are compiled in less time than all those that are kept are read and checked: an interpreter without its libraries
+/// has fewer.
+const LITTLE: usize = 256 << 10;
 /// The ending of the lines beside code.
 pub(super) const LINES: &str = "lines";
 
@@ -149,7 +152,8 @@ impl Artifacts {
         let kept = |source| self.fault(source);
         let split = (linking == Linking::Libraries).then(|| sandbox::split(component, digest)).flatten();
         let code = match &split {
-            Some(split) => engine.compile_rest(&split.component),
+            Some(split) if split.code_bytes <= LITTLE => engine.compile_little(&split.component),
+            Some(split) => engine.compile(&split.component),
             None => engine.compile(component),
         };
         let code = code.map_err(wrong)?;
@@ -280,10 +284,15 @@ pub(super) mod tests {
 
     /// A component of a module of its own, which says `number`, and a library.
     pub(crate) fn linked(number: u32) -> Vec<u8> {
-        let nops = "nop ".repeat(70_000);
+        with_own(number, 0)
+    }
+
+    /// The same, with so many bytes of code of its own more.
+    fn with_own(number: u32, own: usize) -> Vec<u8> {
+        let (nops, own) = ("nop ".repeat(70_000), "nop ".repeat(own));
         let text = format!(
             r#"(component
-                 (core module $main (memory (export "memory") 3) (func (export "number") (result i32) i32.const {number}))
+                 (core module $main (memory (export "memory") 3) (func (export "number") (result i32) {own} i32.const {number}))
                  (core module $library (import "env" "memory" (memory 1)) (func (export "f") {nops}))
                  (core instance $main (instantiate $main))
                  (core instance (instantiate $library (with "env" (instance $main)))))"#
@@ -360,6 +369,27 @@ pub(super) mod tests {
         }
         let code = cache.found(&engine, &place).unwrap();
         assert_eq!((code.libraries.len(), code.pages, names(&cache, "code")), (0, 3, vec!["1.cwasm".to_owned()]));
+    }
+
+    #[test]
+    fn functions_are_looked_for_and_kept_unless_they_are_few() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Artifacts::new(folder.path().join("cache")).unwrap();
+        let engine = Engine::compiler(&Limits::default(), &cache.functions()).unwrap();
+        let keeps = |nops: usize, linking| {
+            let place = cache.folder().join("code/app.cwasm");
+            cache.compiled(&engine, Path::new("app.wasm"), (&place, linking), &with_own(1, nops)).unwrap();
+            fs::remove_file(cache.functions()).is_ok()
+        };
+        // The library is compiled first, and kept.
+        assert!(keeps(1, Linking::Libraries));
+        // Its body: how many locals it has, what it does, and its end.
+        let most = LITTLE - 64;
+        assert_eq!(
+            [keeps(1, Linking::Libraries), keeps(most, Linking::Libraries), keeps(LITTLE, Linking::Libraries)],
+            [false, false, true]
+        );
+        assert!(keeps(2, Linking::Whole));
     }
 
     #[test]

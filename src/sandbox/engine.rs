@@ -165,11 +165,11 @@ impl Engine {
         self.compiled(|wasmtime| wasmtime.precompile_component(component))
     }
 
-    /// The same of a component whose libraries were taken out: of an interpreter, so little is left that what is kept is not worth to be read.
+    /// The same of a component with few functions, for which what is kept is not worth to be read.
     ///
     /// # Errors
     /// As [`Engine::compile`].
-    pub fn compile_rest(&self, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    pub fn compile_little(&self, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
         self.wasmtime.precompile_component(component)
     }
 

@@ -29,6 +29,8 @@ pub struct Split<'a> {
     pub component: Vec<u8>,
     /// The libraries, by their digests.
     pub libraries: Vec<(String, &'a [u8])>,
+    /// Bytes of functions that are left in the component.
+    pub code_bytes: usize,
     /// Pages of 64 KiB that the largest of its memories begins with.
     pub pages: u64,
 }
@@ -71,7 +73,7 @@ pub fn split(component: &[u8], digest: impl Fn(&[u8]) -> String) -> Option<Split
 
 fn divided(component: &[u8], digest: impl Fn(&[u8]) -> String) -> Result<Option<Split<'_>>, BinaryReaderError> {
     let (mut encoder, mut libraries, mut depth) = (wasm_encoder::Component::new(), Vec::<(String, &[u8])>::new(), 0_u32);
-    let mut pages = 0;
+    let (mut pages, mut code_bytes, mut is_taken) = (0, 0, false);
     for payload in Parser::new(0).parse_all(component) {
         let payload = payload?;
         if depth == 0
@@ -84,7 +86,9 @@ fn divided(component: &[u8], digest: impl Fn(&[u8]) -> String) -> Result<Option<
                 Payload::CoreTypeSection(_) => return Ok(None),
                 Payload::ModuleSection { .. } => {
                     let found = library(data)?.map(|ty| (ty, digest(data)));
-                    match found.filter(|(_, digest)| libraries.iter().all(|(known, _)| known != digest)) {
+                    let found = found.filter(|(_, digest)| libraries.iter().all(|(known, _)| known != digest));
+                    is_taken = found.is_some();
+                    match found {
                         Some((ty, digest)) => {
                             let (mut types, mut imports) = (CoreTypeSection::new(), ComponentImportSection::new());
                             types.ty().module(&ty);
@@ -110,12 +114,17 @@ fn divided(component: &[u8], digest: impl Fn(&[u8]) -> String) -> Result<Option<
                     pages = pages.max(memory?.initial);
                 }
             }
+            // The module that was just taken comes with its own sections, or another that is within the component.
+            Payload::CodeSectionStart { size, .. } if !is_taken => code_bytes += usize::try_from(size).unwrap_or(usize::MAX),
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::End(_) => {
+                depth = depth.saturating_sub(1);
+                is_taken &= depth > 0;
+            }
             _ => {}
         }
     }
-    Ok((!libraries.is_empty()).then(|| Split { component: encoder.finish(), libraries, pages }))
+    Ok((!libraries.is_empty()).then(|| Split { component: encoder.finish(), libraries, code_bytes, pages }))
 }
 
 /// What a module imports and exports, if it is a library.

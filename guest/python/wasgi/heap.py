@@ -4,34 +4,38 @@ import gc
 import sys
 import types
 from array import array
+from weakref import getweakrefcount
 
 # What CPython takes for immortal where a pointer has 32 bits: _Py_IMMORTAL_INITIAL_REFCNT in Include/refcount.h. An object begins with its count.
 _IMMORTAL = 5 << 28
 # More of them no host changes (`src/sandbox/report.rs`).
 _MOST_WORDS = 4_000_000
-# Kinds by their addresses: what a metaclass says of its classes is not asked. These last, and hold nothing of which anybody could miss the end.
+# Kinds by their addresses: what a metaclass says of its classes is not asked. These hold nothing of which anybody could miss the end.
 _PLAIN = frozenset(
     map(
         id,
         (
+            bool,
             bytes,
             complex,
             float,
             int,
             object,
+            range,
             str,
+            type(...),
             type(None),
+            type(NotImplemented),
             types.ClassMethodDescriptorType,
             types.CodeType,
             types.GetSetDescriptorType,
             types.MemberDescriptorType,
             types.MethodDescriptorType,
-            types.ModuleType,
             types.WrapperDescriptorType,
         ),
     )
 )
-# And these, if what they hold does.
+# And these, if what they hold does not.
 _HOLDERS = frozenset(map(id, (types.FunctionType, classmethod, property, staticmethod)))
 # So many of them one within the other (decorated functions), and no more in one: no table is looked through.
 _DEPTH = 4
@@ -56,89 +60,104 @@ def immortal():
     where all of it lies, which the host would have to make copies of, or to put back."""
     global _immortals
     try:
-        held = [thing for thing in _lasting() if not sys._is_immortal(thing)]
+        held = [thing for thing in _Lasting().found if not sys._is_immortal(thing)]
         addresses = array("I", map(id, held))
     except MemoryError:
         return None
+    at, count = addresses.buffer_info()
+    if count > _MOST_WORDS:
+        return None
     # For good: what is at such an address stays there.
     _immortals = held, addresses
-    at, count = addresses.buffer_info()
-    return {"at": at, "count": count, "value": _IMMORTAL} if count <= _MOST_WORDS else None
+    return {"at": at, "count": count, "value": _IMMORTAL}
 
 
-def _lasting():
-    """What lasts of what the collector knows: functions, classes and modules, which refer to each other in circles that a collector who never
-    looks at the image would not free either; their namespaces, code and constants. Some of it more than once."""
-    found, codes = [], set()
-    for thing in gc.get_objects():
-        kind = type(thing)
-        if kind is types.FunctionType:
-            if _lasts(thing, _DEPTH):
-                found.append(thing)
-                found += thing.__closure__ or ()
-                found.append(thing.__defaults__)
-                _add_code(thing.__code__, codes, found)
-        elif _is_space(thing):
-            _add_space(thing, found)
-        elif kind is not tuple and _lasts(thing, _DEPTH):
-            found.append(thing)
-    return found
+class _Lasting:
+    """What lasts: classes, the modules that are imported, their namespaces, functions, and the code, constants and defaults of these. An
+    application hardly ever parts with any of it, and nobody can tell when it does. Some of it is found more than once."""
 
+    def __init__(self):
+        self.found, self._codes = [], set()
+        self._modules = {id(module) for module in tuple(sys.modules.values()) if type(module) is types.ModuleType}
+        things = gc.get_objects()
+        spaces = [thing for thing in things if self._is_space(thing)]
+        # A function closes over its class's, if it is annotated.
+        self._namespaces = {id(part) for space in spaces for part in gc.get_referents(space) if type(part) is dict}
+        for space in spaces:
+            self._add_space(space)
+        for thing in things:
+            if type(thing) is types.FunctionType:
+                self._add_function(thing)
+            elif type(thing) is not tuple and not self._is_space(thing) and self._lasts(thing, _DEPTH):
+                self.found.append(thing)
 
-def _is_space(thing):
-    kind = type(thing)
-    return kind is types.ModuleType or issubclass(kind, type)
+    def _is_space(self, thing):
+        return issubclass(type(thing), type) or id(thing) in self._modules
 
+    def _add_space(self, space):
+        """What is in a namespace may be replaced; it is there for good itself."""
+        self.found.append(space)
+        for part in gc.get_referents(space):
+            if type(part) is dict:
+                self.found.append(part)
+                for value in tuple(part.values()):
+                    self._add_plain(value)
+            else:
+                self._add_plain(part)
 
-def _add_code(code, codes, found):
-    left = [code]
-    while left:
-        code = left.pop()
-        if id(code) not in codes:
-            codes.add(id(code))
+    def _add_plain(self, thing):
+        """Unless the collector knows it, which has told it then."""
+        if type(thing) is tuple:
+            if self._lasts(thing, 2):
+                self.found += (thing, *thing)
+        elif not gc.is_tracked(thing) and self._lasts(thing, 1):
+            self.found.append(thing)
+
+    def _add_function(self, function):
+        # A call counts its code, whatever else the function holds.
+        self._add_code(function.__code__)
+        if self._lasts(function, _DEPTH):
+            cells = function.__closure__ or ()
+            self.found += (function, *cells, *(held for cell in cells for held in gc.get_referents(cell)))
+            self.found += function.__defaults__ or ()
+            self.found += (function.__kwdefaults__ or {}).values()
+
+    def _add_code(self, code):
+        left = [code]
+        while left:
+            code = left.pop()
             constants = code.co_consts
-            found += (code, constants, code.co_names, *constants)
-            left += (constant for constant in constants if type(constant) is types.CodeType)
+            if id(code) not in self._codes and all(self._lasts(constant, 2) for constant in constants):
+                self._codes.add(id(code))
+                self.found += (code, constants, code.co_names, *constants)
+                left += (constant for constant in constants if type(constant) is types.CodeType)
 
-
-def _add_space(space, found):
-    """What is in a namespace may be replaced; it is there for good itself."""
-    found.append(space)
-    for part in gc.get_referents(space):
-        if type(part) is dict:
-            found.append(part)
-            found += (value for value in part.values() if _lasts(value, 1))
-        elif type(part) is tuple and _lasts(part, 1):
-            found.append(part)
-
-
-def _lasts(thing, depth):
-    kind = type(thing)
-    if id(kind) in _PLAIN or issubclass(kind, type):
-        return True
-    if kind is types.BuiltinFunctionType:
-        # Others are methods: of a list, of an open file.
-        return thing.__self__ is None or _is_space(thing.__self__)
-    if depth == 0:
-        return False
-    if kind is tuple:
-        return len(thing) <= _WIDTH and all(_lasts(part, depth - 1) for part in thing)
-    if id(kind) not in _HOLDERS:
-        return False
-    spaces = (thing.__globals__, thing.__builtins__) if kind is types.FunctionType else ()
-    for part in gc.get_referents(thing):
-        if id(type(part)) not in _PLAIN and not any(part is space for space in spaces) and not _is_held(part, depth - 1):
+    def _lasts(self, thing, depth):
+        """Whether nobody is to miss its end. No code of the application's runs here."""
+        kind = type(thing)
+        if id(kind) in _PLAIN or self._is_space(thing) or id(thing) in self._namespaces:
+            return True
+        if kind is types.BuiltinFunctionType:
+            # Others are methods: of a list, of an open file.
+            return thing.__self__ is None or self._is_space(thing.__self__)
+        if depth == 0:
+            return kind is tuple and not thing
+        if kind is tuple or kind is frozenset:
+            return len(thing) <= _WIDTH and all(self._lasts(part, depth - 1) for part in thing)
+        if id(kind) not in _HOLDERS or (kind is types.FunctionType and getweakrefcount(thing)):
             return False
-    return True
+        return all(self._lasts(part, depth - 1) for part in self._held(thing))
 
-
-def _is_held(part, depth):
-    """Whether what a function, or what is made of one, refers to lasts: its attributes and defaults, what it closes over, other functions."""
-    if type(part) is dict:
-        return len(part) <= _WIDTH and all(_lasts(value, depth) for value in part.values())
-    if type(part) is tuple and part and type(part[0]) is types.CellType:
-        return all(_lasts(held, depth) for cell in part for held in gc.get_referents(cell))
-    return _lasts(part, depth)
+    def _held(self, holder):
+        """What a function, or what is made of one, refers to, closes over, and has as attributes and defaults."""
+        closure = holder.__closure__ if type(holder) is types.FunctionType else None
+        for part in gc.get_referents(holder):
+            if part is not None and part is closure:
+                yield from (held for cell in part for held in gc.get_referents(cell))
+            elif type(part) is dict and id(part) not in self._namespaces:
+                yield from tuple(part.values())
+            else:
+                yield part
 
 
 def plug():

@@ -1,8 +1,9 @@
 """The exported ``release``: imports an application under its tenant's environment, and runs its commands.
 
-A plan is JSON: ``module`` and ``name`` of the application, ``manage`` (its ``manage.py``), ``warm`` (paths that are requested), ``threads`` (``inline``), ``stubs``
-(names), ``image`` (whether memory is kept as a release); at build also ``compile`` (folders), ``static`` (a folder for what Django collects) and ``development``. A report is JSON: ``error`` (``kind`` and
-``text``), ``traceback``, ``missing`` (modules), ``secrets`` (places), ``warm`` (path and status), ``django`` (settings that matter), ``words`` (of memory, that the release has otherwise).
+A plan is JSON: ``module`` and ``name`` of the application, ``manage`` (its ``manage.py``), ``warm`` (paths that are requested), ``threads``
+(``inline``), ``stubs`` (names), ``image`` (whether memory is kept as a release); at build also ``compile`` (folders), ``static`` (a folder for what
+Django collects) and ``development``. A report is JSON: ``error`` (``kind`` and ``text``), ``traceback``, ``missing`` (modules), ``secrets`` (places),
+``warm`` (path and status), ``django`` (settings that matter), ``words`` (of memory, which the release has otherwise).
 """
 
 import gc
