@@ -18,7 +18,7 @@ use super::{
     engine::Running,
     filesystem::Tmp,
     guest::{Body, Guest, Returned},
-    hostcalls::{Current, Exchange, InputFault, Response},
+    hostcalls::{Current, Exchange, InputFault, Response, Serving},
     meter::{Meter, Piece},
     report::{Plan, Report},
     rewind::{Doubt, HANDLES, HOSTCALL_BYTES, Snapshot},
@@ -220,10 +220,12 @@ impl Instance {
     pub async fn prepare(&mut self, app: &App, plan: &Plan) -> Result<Report, GuestFault> {
         let (release, plan) = (self.releasable(app)?, plan.json());
         self.meter.reset(Duration::from_millis(app.limits().release_cpu_ms));
+        self.store.data_mut().serving = Serving::Rehearsal;
         let call = release.wasgi_gateway_release().call_prepare(&mut self.store, &plan);
-        let report = outside(&mut self.broken, &self.meter, app, call).await?;
+        let report = outside(&mut self.broken, &self.meter, app, call).await;
+        self.store.data_mut().serving = Serving::Nobody;
         self.store.data().log.finish();
-        Report::of(&report).map_err(|why| GuestFault::Start(why.into()))
+        Report::of(&report?).map_err(|why| GuestFault::Start(why.into()))
     }
 
     /// Has the guest run a command of its application; the exit status.
@@ -274,7 +276,8 @@ impl Instance {
         self.served = self.served.saturating_add(1);
         let timeline = Arc::clone(&exchange.timeline);
         let response = Response::new(exchange.wire, exchange.asked, app.options());
-        self.store.data_mut().current = Some(Current { input: exchange.input, response, timeline: Arc::clone(&timeline) });
+        let current = Current { input: exchange.input, response, timeline: Arc::clone(&timeline) };
+        self.store.data_mut().serving = Serving::Client(Box::new(current));
         self.meter.reset(Duration::from_millis(app.limits().guest_cpu_ms));
         self.wind();
         let call = self.guest.call(&mut self.store, environ);
@@ -375,7 +378,7 @@ impl Instance {
 
     /// The exchange is over. The instance goes back to `app` if it may serve another.
     pub async fn finish(mut self: Box<Self>, app: &App) -> Finished {
-        let current = self.store.data_mut().current.take();
+        let current = std::mem::take(&mut self.store.data_mut().serving).client();
         self.store.data().log.finish();
         let cpu = self.meter.used();
         let memory_refused = self.store.data_mut().limiter.was_refused();
@@ -388,7 +391,7 @@ impl Instance {
         let is_fit = self.generation == app.generation() && self.is_fit(app.limits());
         let stays = match app.isolation() {
             Isolation::Request => false,
-            Isolation::Reuse => is_fit && !self.store.data().files.is_worn(),
+            Isolation::Reuse => is_fit && u64::from(self.served) < app.limits().reuse_requests && !self.store.data().files.is_worn(),
             // What did not end as it should is not looked at any closer.
             Isolation::Rewind => is_fit && self.ended && fault.is_none() && self.rewind(app).await,
         };
@@ -408,12 +411,8 @@ impl Instance {
     }
 
     fn is_fit(&self, limits: &Limits) -> bool {
-        let state = self.store.data();
-        let grown = u64::try_from(state.limiter.used().saturating_sub(self.first_bytes)).unwrap_or(u64::MAX);
-        !self.broken
-            && u64::from(self.served) < limits.reuse_requests
-            && self.age() < Duration::from_millis(limits.reuse_age_ms)
-            && grown <= limits.reuse_growth_bytes
+        let grown = u64::try_from(self.memory_bytes().saturating_sub(self.first_bytes)).unwrap_or(u64::MAX);
+        !self.broken && self.age() < Duration::from_millis(limits.reuse_age_ms) && grown <= limits.reuse_growth_bytes
     }
 
     /// Whether it has served no request yet.
@@ -434,7 +433,7 @@ impl Instance {
 
     /// The exchange. It is there between `call` and `finish`, and only then are the methods above called.
     fn current(&mut self) -> Result<&mut Current, GuestFault> {
-        self.store.data_mut().current.as_mut().ok_or_else(|| GuestFault::Trap("no exchange is running".to_owned().into()))
+        self.store.data_mut().serving.as_client().ok_or_else(|| GuestFault::Trap("no exchange is running".to_owned().into()))
     }
 
     fn timeline(&mut self) -> Result<Arc<Timeline>, GuestFault> {

@@ -9,7 +9,7 @@ use super::{
     app::{App, Streams},
     engine::{Engine, Place},
     filesystem::{Files, Held, Tmp},
-    hostcalls::Current,
+    hostcalls::Serving,
     limiter::MemoryLimiter,
     log::{RequestLog, Stream},
     meter::Meter,
@@ -34,7 +34,7 @@ pub(super) struct State {
     /// Its standard streams that are open.
     pub given: Given,
     pub polled: Polled,
-    pub current: Option<Current>,
+    pub serving: Serving,
     /// What it takes of its tenant and of the pool.
     pub _place: Taken,
 }
@@ -62,7 +62,7 @@ impl State {
         if !limiter.keep(usize::try_from(app.options().kept_bytes).unwrap_or(usize::MAX)) {
             return Err(BusyFault::NoInstance.into());
         }
-        Ok(Self { wasi, table, files, limiter, meter, log, given, polled: Polled::default(), current: None, _place: place })
+        Ok(Self { wasi, table, files, limiter, meter, log, given, polled: Polled::default(), serving: Serving::default(), _place: place })
     }
 
     /// How many things the host keeps for the guest.

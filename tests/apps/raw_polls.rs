@@ -1,5 +1,6 @@
 //! A guest that speaks the WIT itself, and keeps a pollable of its standard output from when it was new, as a language's library may. Under
-//! `/another` it drops that for another one, which has the same number in it. With `CLOCK` in its environment it keeps one of a clock as well.
+//! `/another` it drops that for another one, which has the same number in it. With `CLOCK` in its environment it keeps one of a clock as well; with `SPEAKS` it
+//! answers before anybody has asked.
 
 use std::{cell::Cell, sync::Mutex};
 
@@ -61,6 +62,9 @@ impl wasgi_guest::__private::Rewind for Application {
     fn settle() {
         if std::env::var_os("CLOCK").is_some() {
             std::mem::forget(subscribe_duration(1));
+        }
+        if std::env::var_os("SPEAKS").is_some() {
+            let _ = start_response("200 OK", &[], None);
         }
         *KEPT.lock().unwrap() = Some(opened());
     }

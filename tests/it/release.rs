@@ -136,6 +136,81 @@ fn random_numbers_differ_in_every_request_and_the_hash_seed_does_not() {
     }
 }
 
+const DRAWS: &str = r#"
+import pickle
+import random
+from random import getrandbits, random as draw
+
+random.seed(7)
+first = draw()
+random.gauss()
+shuffle = random.shuffle
+
+
+def remembered():
+    state = random.getstate()
+    drawn = draw(), getrandbits(64), random.choice("abcdef")
+    random.setstate(state)
+    return drawn == (draw(), getrandbits(64), random.choice("abcdef"))
+
+
+def shuffled():
+    order = list(range(64))
+    shuffle(order)
+    return order
+
+
+def seeded():
+    random.seed(5)
+    return random.random(), getrandbits(8), random.randint(1, 1000), random.choice("abcdef"), random.gauss(0, 1)
+
+
+def copied():
+    copy = pickle.loads(pickle.dumps(random._inst))
+    return type(copy) is random.Random and copy.random() == draw()
+
+
+PAGES = {
+    "/draw": draw,
+    "/getrandbits": lambda: getrandbits(64),
+    "/gauss": random.gauss,
+    "/shuffled": shuffled,
+    "/state": lambda: (hash(random.getstate()), draw())[0],
+    "/seeded": seeded,
+    "/remembered": remembered,
+    "/copied": copied,
+    "/first": lambda: first,
+    "/named": lambda: [random.seed.__name__, random.seed.__module__, bool(random.seed.__doc__), isinstance(random._inst, random.Random)],
+}
+
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(PAGES[environ["PATH_INFO"]]()).encode()]
+"#;
+
+#[test]
+fn random_is_seeded_by_its_first_draw_or_by_the_application_whatever_is_called_first() {
+    let app = built(&[("app.py", DRAWS), ("wasgi.toml", "[build]\nwarm = ['/gauss', '/seeded']\n")]);
+    for isolation in ["request", "rewind", "reuse"] {
+        let host = host(&app, &["--tenant", "draws", "--isolation", isolation]);
+        for path in ["/draw", "/getrandbits", "/gauss", "/shuffled", "/state"] {
+            let pages: BTreeSet<_> = (0..6).map(|_| host.get(path).text()).collect();
+            assert_eq!(pages.len(), 6, "{path} of {isolation}: {pages:?}");
+        }
+        for (path, expected) in [
+            ("/seeded", "(0.6229016948897019, 189, 368, 'f', 1.5350209558369885)"),
+            ("/remembered", "True"),
+            ("/copied", "True"),
+            ("/first", "0.32383276483316237"),
+            ("/named", "['seed', 'random', True, True]"),
+        ] {
+            let pages = [host.get(path).text(), host.get(path).text()];
+            assert_eq!(pages, [expected, expected], "{path} of {isolation}");
+        }
+    }
+}
+
 #[test]
 fn what_an_import_draws_no_other_tenant_knows() {
     let app = built(&[(
@@ -287,8 +362,8 @@ fn requests_before_the_first_request_warm_and_leave_nothing_but_what_modules_cou
     let host = host(&app, &["--tenant", "warmed"]);
     assert_eq!(
         [host.get("/count").text(), host.get("/count").text()],
-        ["13", "13"],
-        "counted in four requests, three times each, and once in this one"
+        ["53", "53"],
+        "counted in two paths, of which one came twice, seventeen times each, in one that fails, once, and once in this one"
     );
     let fresh: std::collections::HashSet<_> = (0..4).map(|_| host.get("/fresh").text()).collect();
     assert_eq!(fresh.len(), 4);

@@ -260,11 +260,21 @@ fn a_pollable_that_was_there_from_the_start_is_the_same_one_behind_each_request(
     let first = counts[0].0;
     assert_eq!(counts, [(first, 0), (first + 1, 0), (first + 1, 1), (first + 2, 1), (first + 2, 2)]);
     drop(client);
-    // What else it could have a pollable of, the host does not know.
-    let host = crate::rewind::host("userfaultfd", &app("a", &guest("examples/raw_polls"), "env = { CLOCK = \"1\" }"));
-    assert_eq!((host.get("a.test", "/").text(), counted(&host, "a")), ("ready\n".to_owned(), (0, 0)));
-    let why = "it cannot be rewound: it holds handles of its own when it starts";
-    wait_for("it does not say why", || host.tenant_log("a").contains(why).then_some(()));
+}
+
+#[test]
+fn what_an_instance_does_before_its_first_request_may_forbid_to_rewind_it_and_it_is_served_all_the_same() {
+    for (variable, why) in [
+        // What else it could have a pollable of, the host does not know.
+        ("CLOCK", "it holds handles of its own when it starts"),
+        // There is nobody whom it could answer: the call traps.
+        ("SPEAKS", "it trapped when it was to make itself ready for that"),
+    ] {
+        let host = host("userfaultfd", &app("a", &guest("examples/raw_polls"), &format!("env = {{ {variable} = \"1\" }}")));
+        assert_eq!((host.get("a.test", "/").text(), counted(&host, "a")), ("ready\n".to_owned(), (0, 0)));
+        let why = format!("it cannot be rewound: {why}");
+        wait_for("it does not say why", || host.tenant_log("a").contains(&why).then_some(()));
+    }
 }
 
 /// An application that means harm keeps nothing: what it could keep is put back, or the instance is thrown away.

@@ -5,6 +5,7 @@ beside it, which the host answers with a lock of the operating system. And a dat
 cannot be written, lies in ``/data`` under the same name instead; what the bundle has there is its first content.
 """
 
+import contextlib
 import gc
 import os
 import shutil
@@ -135,6 +136,17 @@ def _is_open(connection):
     except Exception:
         return False
     return True
+
+
+@contextlib.contextmanager
+def closed():
+    """Meanwhile nothing is opened again."""
+    global _opened
+    kept, _opened = _opened, []
+    try:
+        yield
+    finally:
+        _opened = kept
 
 
 def reopen():

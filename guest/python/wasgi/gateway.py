@@ -1,17 +1,12 @@
 """The exported calls: one request through a WSGI application, as hosts of any kind call it, and as one that knows Python does."""
 
-import os
-import sys
-
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports.application import Iterable
 
-from . import database, environ as _environ, exc_info
+from . import database, environ as _environ, exc_info, randomness
 from .body import BODY, Body
 from .start_response import begin as _begin_response, start_response
-
-_SEED_BYTES = 32
 
 _application = None
 _begun = True
@@ -21,6 +16,7 @@ def serve(application):
     """Says which application is called. What is in memory now is where all instances begin: the first request of each must differ."""
     global _application, _begun
     _application, _begun = application, False
+    randomness.forget()
 
 
 def rehearse(application):
@@ -34,15 +30,6 @@ def _begin():
     global _begun
     _begun = True
     database.reopen()
-    seed()
-
-
-def seed():
-    """`secrets`, `uuid4` and `os.urandom` ask the host; only `random` keeps a state."""
-    random = sys.modules.get("random")
-    if random is not None:
-        # By itself it would ask for 2 496 bytes, 256 at a time.
-        random.seed(int.from_bytes(os.urandom(_SEED_BYTES)))
 
 
 def _call(environ, answered):

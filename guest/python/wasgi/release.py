@@ -14,7 +14,7 @@ import sys
 
 from wit_world import exports
 
-from . import database, find, frameworks, gateway, heap, missing, runtime, threads, warm
+from . import database, find, frameworks, gateway, heap, missing, randomness, runtime, threads, warm
 from .secret_watch import SecretWatch
 
 APP = "/0"
@@ -56,7 +56,7 @@ class Release(exports.Release):
 
 def _begin(plan):
     # Its state is the runtime's image's, which all applications have: what an import draws nobody else is to know.
-    gateway.seed()
+    randomness.forget()
     # What the import system knows of these folders, it learned when there was no application in them.
     sys.path_importer_cache.clear()
     # As CPython has them: the application's folder, the standard library, the packages.

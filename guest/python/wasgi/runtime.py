@@ -4,7 +4,7 @@ import importlib
 import os
 import shutil
 
-from . import database, event_loop, frameworks, hashing, missing, threads
+from . import database, event_loop, frameworks, hashing, missing, randomness, threads
 
 # The generated bindings are not there at run time.
 _BINDINGS = ("exports.application", "exports.direct", "exports.release", "exports.rewind") + tuple(
@@ -37,7 +37,7 @@ def build(folder):
         importlib.import_module(f"wit_world.{name}")
     for name in _USUAL:
         importlib.import_module(name)
-    for part in (hashing, event_loop, threads, database, missing, frameworks):
+    for part in (hashing, randomness, event_loop, threads, database, missing, frameworks):
         part.install()
     compile_all(["/python"])
     _copy("/python", f"{folder}/python")

@@ -32,7 +32,12 @@ def _check_types(status, headers):
             raise TypeError(f"a header's name and value must be str: {header!r}")
 
 
-_declared = None
+_status = _declared = None
+
+
+def status():
+    """The status of the head of this request, if it has one."""
+    return _status
 
 
 def declared():
@@ -42,8 +47,8 @@ def declared():
 
 def begin():
     """A new request."""
-    global _declared
-    _declared = None
+    global _status, _declared
+    _status = _declared = None
 
 
 def _length(headers):
@@ -55,7 +60,7 @@ def _length(headers):
 
 def start_response(status, headers, exc_info=None):
     """Gives the head to the host, which checks and stores it. Returns write()."""
-    global _declared
+    global _status, _declared
     failed = wrong = None
     try:
         wrong = _check(status, headers)
@@ -66,7 +71,7 @@ def start_response(status, headers, exc_info=None):
         except Err as err:
             failed = err.value
         if failed is None:
-            _declared = _length(headers)
+            _status, _declared = status, _length(headers)
             return _write
         if isinstance(failed, response.StartError_AlreadySent) and exc_info is not None:
             raise exc_info[1].with_traceback(exc_info[2])

@@ -26,6 +26,7 @@ const SDK: &[(&str, &str)] = files! {
     "wasgi/hooks.py" = "guest/python/wasgi/hooks.py",
     "wasgi/input.py" = "guest/python/wasgi/input.py",
     "wasgi/missing.py" = "guest/python/wasgi/missing.py",
+    "wasgi/randomness.py" = "guest/python/wasgi/randomness.py",
     "wasgi/release.py" = "guest/python/wasgi/release.py",
     "wasgi/rewind.py" = "guest/python/wasgi/rewind.py",
     "wasgi/runtime.py" = "guest/python/wasgi/runtime.py",

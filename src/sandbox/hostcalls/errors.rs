@@ -2,24 +2,26 @@
 
 use crate::sandbox::{
     bindings::wasgi::gateway::{errors, latin1},
+    hostcalls::Serving,
     log::Stream,
     state::State,
 };
 
 impl errors::Host for State {
     fn write(&mut self, text: String) -> wasmtime::Result<()> {
-        self.log.write(Stream::Errors, &text);
+        if !matches!(self.serving, Serving::Rehearsal) {
+            self.log.write(Stream::Errors, &text);
+        }
         Ok(())
     }
 }
 
 impl latin1::Host for State {
     fn chunk(&mut self, text: String) -> wasmtime::Result<()> {
-        self.running()?.response.detour(&text)
+        self.running()?.map_or(Ok(()), |current| current.response.detour(&text))
     }
 
     fn whole(&mut self, text: String) -> wasmtime::Result<()> {
-        let current = self.running()?;
-        current.response.whole(&text, &current.timeline)
+        self.running()?.map_or(Ok(()), |current| current.response.whole(&text, &current.timeline))
     }
 }

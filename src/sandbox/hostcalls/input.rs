@@ -124,7 +124,7 @@ impl From<InputFault> for input::InputError {
 
 impl input::Host for State {
     async fn read(&mut self, max: u32) -> wasmtime::Result<Result<Vec<u8>, input::InputError>> {
-        let current = self.running()?;
+        let Some(current) = self.running()? else { return Ok(Ok(Vec::new())) };
         let read = current.input.read(max, &current.timeline).await;
         Ok(read.map(Vec::from).map_err(input::InputError::from))
     }

@@ -38,10 +38,45 @@ pub(super) struct Current {
     pub timeline: Arc<Timeline>,
 }
 
+/// Whom a guest serves.
+#[derive(Default)]
+pub(super) enum Serving {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// Itself: it makes itself ready, and requests are part of that. The host answers as if somebody asked, with an empty `wsgi.input`, and
+    /// what it is given goes nowhere.
+    Rehearsal,
+    /// A client.
+    Client(Box<Current>),
+}
+
+impl Serving {
+    /// The exchange with a client.
+    pub(in crate::sandbox) fn as_client(&mut self) -> Option<&mut Current> {
+        match self {
+            Self::Client(current) => Some(current),
+            Self::Nobody | Self::Rehearsal => None,
+        }
+    }
+
+    /// The same, taken out.
+    pub(in crate::sandbox) fn client(self) -> Option<Box<Current>> {
+        match self {
+            Self::Client(current) => Some(current),
+            Self::Nobody | Self::Rehearsal => None,
+        }
+    }
+}
+
 impl State {
-    /// The running exchange.
-    fn running(&mut self) -> wasmtime::Result<&mut Current> {
-        self.current.as_mut().ok_or_else(|| wasmtime::Error::msg("the host was called while no request is being served"))
+    /// The running exchange; `None`: it is rehearsed.
+    fn running(&mut self) -> wasmtime::Result<Option<&mut Current>> {
+        match &mut self.serving {
+            Serving::Nobody => Err(wasmtime::Error::msg("the host was called while no request is being served")),
+            Serving::Rehearsal => Ok(None),
+            Serving::Client(current) => Ok(Some(current)),
+        }
     }
 }
 

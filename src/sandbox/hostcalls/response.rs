@@ -351,15 +351,20 @@ impl response::Host for State {
         headers: Vec<(String, String)>,
         exc_info: Option<ExcInfo>,
     ) -> wasmtime::Result<Result<(), response::StartError>> {
-        Ok(self.running()?.response.start(&status, headers, exc_info.as_ref()))
+        match self.running()? {
+            Some(current) => Ok(current.response.start(&status, headers, exc_info.as_ref())),
+            None => Ok(Ok(())),
+        }
     }
 
     async fn write(&mut self, data: Vec<u8>) -> wasmtime::Result<Result<(), response::WriteError>> {
-        let current = self.running()?;
-        current.response.write(data, &current.timeline).await
+        match self.running()? {
+            Some(current) => current.response.write(data, &current.timeline).await,
+            None => Ok(Ok(())),
+        }
     }
 
     fn early_hints(&mut self, headers: Vec<(String, String)>) -> wasmtime::Result<Result<(), response::StartError>> {
-        Ok(self.running()?.response.early_hints(headers))
+        Ok(self.running()?.map_or(Ok(()), |current| current.response.early_hints(headers)))
     }
 }
