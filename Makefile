@@ -162,8 +162,9 @@ bench: release peers wrk ## Measure wasgi beside its peers, and write docs/bench
 		$(PEERS)/python $(PEERS)/work $(CURDIR)/docs/benchmarks.md
 
 .PHONY: micro
-micro: components ## Measure the parts that a request goes through by themselves: head, environ, boundary
+micro: components ## Measure the parts that a request goes through by themselves: head, environ, boundary, and the guest in each language
 	cargo bench --locked --bench micro
+	for language in rust c go javascript quickjs python; do python3 benches/boundary.py $(TARGET)/debug/wasgi $(GUESTS)/grid-$$language.wasm /single; done
 
 .PHONY: guest-table
 guest-table: build wrk ## Print what a guest costs in each language (host as `make build` makes it)

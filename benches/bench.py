@@ -73,7 +73,7 @@ def main():
         raise SystemExit(f"there is no row {only}; there are: {', '.join(row.name for row in ROWS)}")
     found = {}
     for row in rows:
-        row = dataclasses.replace(row, base="wasgi, new") if builds.beside else row
+        row = dataclasses.replace(row, base="wasgi, new") if builds.beside and not row.workers else row
         found[row.name] = measure(row, list(builds.servers(row)), rounds, seconds)
         print(document.table(row, found[row.name]), flush=True)
         (builds.work / "found.json").write_text(json.dumps(found))

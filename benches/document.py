@@ -39,8 +39,10 @@ def table(row, found):
 
 def targets(found):
     """Each target of a row that was measured, beside the figure."""
-    lines = ["| row | server | target | measured | |", "|---|---|--:|--:|---|"]
     measured = [target for target in TARGETS if target[0] in found]
+    if not measured:
+        return ""
+    lines = ["| row | server | target | measured | |", "|---|---|--:|--:|---|"]
     ratios = [found[row][name]["rate"] / found[row][base]["rate"] for row, name, _, base in measured]
     met = sum(ratio >= least for (*_, least, _), ratio in zip(measured, ratios))
     for (row, name, least, base), ratio in zip(measured, ratios):

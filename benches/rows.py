@@ -34,6 +34,8 @@ class Row:
     http: str | None = None
     native: bool = False
     base: str = "wasmtime serve, new"
+    # Numbers of workers that wasgi has in turn, instead of peers.
+    workers: tuple[int, ...] = ()
 
 
 def four(language, title, **rest):
@@ -51,7 +53,9 @@ ROWS = (
     Row("django", "Django, a template", "django", body=BOOKS, http="componentize-py", native=True, base="gunicorn"),
     Row("javascript", "JavaScript hello", "javascript", http="componentize-js"),
     Row("go", "Go hello (net/http)", "go", base="wasgi, new"),
+    Row("workers", "Python hello, by the number of workers", "python", base="wasgi, new, 1 worker", workers=tuple(sorted({1, os.cpu_count()}))),
 )
+ISOLATIONS = (("new", "request"), ("rewound", "rewind"), ("reused", "reuse"))
 
 
 class Builds:
@@ -68,10 +72,13 @@ class Builds:
         for program in (self.wasgi, *self.beside):
             file = self.component(row.app, program)
             label = "wasgi" if program == self.wasgi else program.name
-            for name, isolation in (("new", "request"), ("rewound", "rewind"), ("reused", "reuse")):
+            for name, isolation in ISOLATIONS:
                 words = (str(program), "serve", str(file), "--bind", "127.0.0.1:{port}", "--isolation", isolation)
-                yield Server(f"{label}, {name}", words)
-        if self.beside:
+                if not row.workers:
+                    yield Server(f"{label}, {name}", words)
+                for workers in row.workers:
+                    yield Server(f"{label}, {name}, {workers} worker{'s'[:workers - 1]}", (*words, "--workers", str(workers)))
+        if self.beside or row.workers:
             return
         if row.http:
             serve = [str(self.wasmtime), "serve", "-S", "cli", "--allow-precompiled", str(self.compiled(row.app, row.http)), "--addr", "127.0.0.1:{port}"]
