@@ -9,11 +9,12 @@ use std::{
 
 use crate::support::{DEADLINE, Tenants, guest, python, root, tenant_app, wait_for};
 
-/// Every memory that was rewound is compared with what it was.
-const VERIFIED: &str = "[defaults.limits]\nreuse_requests = 100000\n";
+/// What bounds the requests of a reused instance is nothing to one that is rewound.
+const LIMITS: &str = "[defaults.limits]\nreuse_requests = 1\n";
 
+/// Every memory that was rewound is compared with what it was.
 fn host(way: &str, apps: &str) -> Tenants {
-    Tenants::hosting(&format!("verify_rewind = true\nrewind = \"{way}\""), VERIFIED, apps)
+    Tenants::hosting(&format!("verify_rewind = true\nrewind = \"{way}\""), LIMITS, apps)
 }
 
 fn app(tenant: &str, source: &Path, more: &str) -> String {

@@ -30,6 +30,7 @@ def _begin():
     global _begun
     _begun = True
     database.reopen()
+    randomness.begin()
 
 
 def _call(environ, answered):

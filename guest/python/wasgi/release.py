@@ -56,7 +56,7 @@ class Release(exports.Release):
 
 def _begin(plan):
     # Its state is the runtime's image's, which all applications have: what an import draws nobody else is to know.
-    randomness.forget()
+    randomness.renew()
     # What the import system knows of these folders, it learned when there was no application in them.
     sys.path_importer_cache.clear()
     # As CPython has them: the application's folder, the standard library, the packages.

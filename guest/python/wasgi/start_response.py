@@ -70,7 +70,7 @@ def start_response(status, headers, exc_info=None):
             response.start_response("" if wrong else status, [] if wrong else headers, info)
         except Err as err:
             failed = err.value
-        if failed is None:
+        if failed is None and wrong is None:
             _status, _declared = status, _length(headers)
             return _write
         if isinstance(failed, response.StartError_AlreadySent) and exc_info is not None:

@@ -45,7 +45,7 @@ pub(super) enum Serving {
     #[default]
     Nobody,
     /// Itself: it makes itself ready, and requests are part of that. The host answers as if somebody asked, with an empty `wsgi.input`, and
-    /// what it is given goes nowhere.
+    /// what it is given by these calls goes nowhere.
     Rehearsal,
     /// A client.
     Client(Box<Current>),
