@@ -93,9 +93,10 @@ prometheus:
 		&& dpkg -x prometheus_*.deb . && rm prometheus_*.deb; }
 
 # Tools of the load, from Debian.
-.PHONY: wrk zstd
-wrk zstd:
-	@command -v $@ >/dev/null || apt-get install -y $@ || { apt-get update -qq && apt-get install -y $@; }
+PACKAGE_perf := linux-perf
+.PHONY: wrk zstd perf
+wrk zstd perf:
+	@command -v $@ >/dev/null || apt-get install -y $(or $(PACKAGE_$@),$@) || { apt-get update -qq && apt-get install -y $(or $(PACKAGE_$@),$@); }
 
 # Tenants that mean harm, things that fail, time: each beside a neighbour that behaves.
 TENANTS = cd tests/tenants && python3
@@ -160,6 +161,11 @@ peers: tools
 bench: release peers wrk ## Measure wasgi beside its peers, and write docs/benchmarks.md; ROW=flask for one row, BESIDE="PROGRAM ..." for other builds
 	cd benches && python3 bench.py $(TARGET)/release/wasgi $(PEERS)/bare/release/bare $(PEERS)/wasmtime-$(WASMTIME_VERSION)/bin/wasmtime \
 		$(PEERS)/python $(PEERS)/work $(CURDIR)/docs/benchmarks.md
+
+.PHONY: profile
+profile: release peers wrk perf ## Print where the workers' time goes in the rows of the targets, and write benches/profiles.md; ROW=flask for one row
+	cd benches && python3 profile.py $(TARGET)/release/wasgi $(PEERS)/bare/release/bare $(PEERS)/wasmtime-$(WASMTIME_VERSION)/bin/wasmtime \
+		$(PEERS)/python $(PEERS)/work $(CURDIR)/benches/profiles.md
 
 .PHONY: micro
 micro: components ## Measure the parts that a request goes through by themselves: head, environ, boundary, and the guest in each language

@@ -52,7 +52,7 @@ def targets(found):
 
 def whole(rows, found, builds, rounds, seconds, connections):
     tables = "\n".join(table(row, found[row.name]) for row in rows)
-    notes = (HERE / "notes.md").read_text()
+    notes, profiles = ((HERE / name).read_text() for name in ("notes.md", "profiles.md"))
     return f"""# Benchmarks
 
 Written by `make bench SECONDS={seconds} ROUNDS={rounds}`; `make bench ROW=flask` prints one row. Server and load share the machine, over loopback: `wrk -t1 -c{connections} -d{seconds}s`,
@@ -69,6 +69,11 @@ run componentize-py's CPython 3.14.
 
 {targets(found)}
 {notes}
+## Profiles
+
+Of the workers, under the load of a row, as `make profile` printed them (it writes benches/profiles.md): the shares of their samples.
+
+{profiles}
 ## All rows
 
 {tables}"""
