@@ -77,7 +77,7 @@ class Builds:
                 if not row.workers:
                     yield Server(f"{label}, {name}", words)
                 for workers in row.workers:
-                    yield Server(f"{label}, {name}, {workers} worker{'s'[:workers - 1]}", (*words, "--workers", str(workers)))
+                    yield Server(f"{label}, {name}, {workers} {'worker' if workers == 1 else 'workers'}", (*words, "--workers", str(workers)))
         if self.beside or row.workers:
             return
         if row.http:

@@ -150,13 +150,14 @@ pub struct DjangoStatic {
 }
 
 impl Report {
-    /// What its author should know.
+    /// What its author should know, a line each: the application has chosen some of the words.
     pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
         let failed = self.warm.iter().filter(|warmed| !warmed.status.starts_with(['2', '3']));
         let failed = failed.map(|warmed| format!("build.warm: {} answered {}", warmed.path, warmed.status));
-        failed.chain(self.secrets.iter().map(|place| {
+        let secrets = self.secrets.iter().map(|place| {
             format!("{place} takes random bytes while it is imported: a secret made there is the same in every instance of this release")
-        }))
+        });
+        failed.chain(secrets).map(|warning| warning.lines().collect::<Vec<_>>().join(" "))
     }
 
     /// Reads a guest's report.
@@ -186,6 +187,15 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_is_a_line_whatever_the_application_answers() {
+        let warmed = [("/", "200 OK"), ("/a", "500 No\nwarning: forged\r\n")];
+        let warm = warmed.map(|(path, status)| Warmed { path: path.into(), status: status.into() }).into();
+        let report = Report { warm, secrets: vec!["a\n.py:1".into()], ..Report::default() };
+        let taken = "a .py:1 takes random bytes while it is imported: a secret made there is the same in every instance of this release";
+        assert_eq!(report.warnings().collect::<Vec<_>>(), ["build.warm: /a answered 500 No warning: forged", taken]);
+    }
 
     #[test]
     fn words_are_changed_where_they_and_their_list_are_within_the_memory_and_nowhere_else() {

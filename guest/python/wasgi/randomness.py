@@ -1,5 +1,5 @@
-"""What ``random`` draws differs in each instance: an instance's first draw seeds it. To seed is a fifth of a small request's work, and most
-requests draw nothing. ``secrets``, ``uuid4`` and ``os.urandom`` keep no state: they ask the host each time.
+"""What ``random`` draws differs in each instance: an instance's first draw seeds it. To seed is a good part of a small request's work, and
+most requests draw nothing. ``secrets``, ``uuid4`` and ``os.urandom`` keep no state: they ask the host each time.
 """
 
 import functools

@@ -53,7 +53,7 @@ pub(super) enum Serving {
 
 impl Serving {
     /// The exchange with a client.
-    pub(in crate::sandbox) fn as_client(&mut self) -> Option<&mut Current> {
+    pub(super) fn as_client(&mut self) -> Option<&mut Current> {
         match self {
             Self::Client(current) => Some(current),
             Self::Nobody | Self::Rehearsal => None,
@@ -61,7 +61,7 @@ impl Serving {
     }
 
     /// The same, taken out.
-    pub(in crate::sandbox) fn client(self) -> Option<Box<Current>> {
+    pub(super) fn client(self) -> Option<Box<Current>> {
         match self {
             Self::Client(current) => Some(current),
             Self::Nobody | Self::Rehearsal => None,

@@ -23,7 +23,7 @@ use self::pages::{Kernel, PAGE, Pages, Span};
 pub use self::{eligible::Ineligible, pages::Way};
 use super::{filesystem::Held, standard::Handles, state::State};
 
-/// After so many requests all pages are protected again, so that those that were written once are not copied for ever.
+/// After so many requests what was written is forgotten, so that pages that were written once are not copied for ever.
 const FORGET: u32 = 1_024;
 /// A store's limit of handles when nobody counts them.
 pub(super) const HANDLES: usize = 1_000;
@@ -194,8 +194,8 @@ impl Snapshot {
         }
         self.rewound += 1;
         if self.rewound.is_multiple_of(FORGET) {
-            for kept in &self.memories {
-                self.tools.kernel.protect(kept.span)?;
+            for kept in &mut self.memories {
+                kept.begin_anew(&self.tools.kernel, kept.span.bytes(store))?;
             }
         }
         Ok(())
@@ -237,6 +237,16 @@ impl Kept {
         let (written, new) = self.written(kernel)?;
         charge(store, &new)?;
         self.put_back(self.span.bytes(store), written, &new)
+    }
+
+    /// From now on only what is written again is put back: of a memory that is as new, pages are the image's again wherever that has the same.
+    fn begin_anew(&mut self, kernel: &Kernel, memory: &mut [u8]) -> Result<(), Doubt> {
+        let (written, _) = self.written(kernel)?;
+        for pages in &written {
+            Kernel::forget(memory, pages)?;
+        }
+        self.put_back(memory, written, &[])?;
+        Ok(kernel.protect(self.span)?)
     }
 
     /// The pages that were written, and those of them that never were before.
@@ -409,7 +419,10 @@ mod tests {
                     let put_back = kept.put_back(&mut memory, written, &unsaved);
                     prop_assert!(put_back.is_ok() && *memory == *new, "{:?}: {put_back:?}", kernel.way());
                     if *forgets {
-                        kernel.protect(span).unwrap();
+                        let begun = kept.begin_anew(&kernel, &mut memory);
+                        prop_assert!(begun.is_ok() && *memory == *new, "{:?}: {begun:?}", kernel.way());
+                        let (mut left, _) = kept.written(&kernel).unwrap();
+                        prop_assert!(left.iter_mut().flatten().all(|page| copies.iter().any(|pages| pages.contains(&page))));
                     }
                 }
                 kernel.leave(span);
